@@ -1,0 +1,5 @@
+"""python -m roled."""
+
+from roled.commands import main
+
+main()

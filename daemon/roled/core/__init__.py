@@ -1,0 +1,1 @@
+"""What roled decides: pure functions and records, with no clock, files, sockets, environment or threads."""
