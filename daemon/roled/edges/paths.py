@@ -5,14 +5,11 @@ import stat
 import sys
 from collections.abc import Mapping
 
-import platformdirs
-
 from roled.core.errors import RoledError
 
 SOCKET_NAME = "socket"
 STAMPS_NAME = "stamps"
 LOCK_NAME = "lock"
-LOG_NAME = "daemon.log"
 
 # sun_path holds 108 bytes on Linux and 104 on macOS, the closing NUL included.
 LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
@@ -57,18 +54,11 @@ def stamps_dir(runtime: str) -> str:
     return os.path.join(runtime, STAMPS_NAME)
 
 
-def state_dir(environ: Mapping[str, str]) -> str:
-    """Where the log is kept between boots."""
-    override = environ.get("XDG_STATE_HOME", "")
-    if os.path.isabs(override):
-        return os.path.join(override, "roled")
-    if sys.platform == "darwin":
-        return platformdirs.user_state_dir("roled", appauthor=False)
-    return os.path.join(_home(environ), ".local", "state", "roled")
+def log_path() -> str:
+    """The daemon's log, in the folder where this system keeps the state of programs between boots."""
+    import platformdirs  # noqa: PLC0415  only the daemon and `roled logs` come here, and every hook loads this file
 
-
-def log_path(environ: Mapping[str, str]) -> str:
-    return os.path.join(state_dir(environ), LOG_NAME)
+    return os.path.join(platformdirs.user_state_dir("roled", appauthor=False), "daemon.log")
 
 
 def aws_files(shell: Mapping[str, str]) -> tuple[str, str]:

@@ -1,0 +1,199 @@
+"""Builds the real daemon: edges into the keeper, logging, signals. Read it top to bottom as the wiring diagram."""
+
+import asyncio
+import contextlib
+import getpass
+import logging
+import logging.handlers
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from roled import __version__
+from roled.configs import Configs
+from roled.core.errors import BadRequest
+from roled.core.protocol import Request, json_line, reply
+from roled.edges import awsconfig, hardening, paths, server, shells
+from roled.edges.stamps import Stamps
+from roled.edges.watcher import Watcher
+from roled.edges.workers import Worker
+from roled.keeper import Edges, Keeper
+from roled.store import Store
+
+STS_SECONDS = 12.0  # for one call: botocore gives up after 3 s to connect and 5 s to read, start-up comes on top
+CHECK_SECONDS = 15.0  # between two looks at the socket's path and the watched folders
+GRACE_SECONDS = 2.0  # for answers under way when the daemon is asked to end
+LOG_BYTES = 512 * 1024
+
+log = logging.getLogger("roled")
+
+
+def main(*, background: bool) -> None:
+    """Run the daemon until it is told to stop. In the background the log goes to a file, else to stderr.
+
+    Raises AlreadyRunning, and a RoledError when the runtime folder cannot be trusted.
+    """
+    runtime = paths.runtime_dir(os.environ)
+    paths.prepare(runtime)
+    _start_logging(paths.log_path() if background else None)
+    # What the shell that happened to start the daemon had in its environment must not decide for the others.
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.chdir("/")
+    os.umask(0o077)
+    hardening.harden()
+    with server.hold(os.path.join(runtime, paths.LOCK_NAME)):
+        asyncio.run(_serve(runtime))
+
+
+async def _serve(runtime: str) -> None:
+    stopping = asyncio.Event()
+    _on_signals(stopping)
+    async with _wired(runtime) as (keeper, watcher):
+        path = paths.socket_path(runtime)
+        listener = server.inherited() or server.bind(path)
+        found = os.lstat(path)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keeper.poke)
+        desk = server.Server(_desk(keeper, stopping))
+        async with desk.listening(listener):
+            log.info("roled %s listens on %s", __version__, path)
+            chores = [keeper.run(), _look_after(path, found, watcher, stopping)]
+            tasks = [asyncio.create_task(_guarded(chore, stopping)) for chore in chores]
+            await stopping.wait()
+        if server.is_file(path, found):
+            os.unlink(path)
+        await desk.finish(GRACE_SECONDS)
+        for task in tasks:
+            task.cancel()
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
+    """The keeper with everything it acts through."""
+    loop = asyncio.get_running_loop()
+    sts, keyring = Worker("sts"), Worker("keyring")
+    store = Store(keyring.ask, clock=time.time)
+    with Watcher(lambda: loop.call_soon_threadsafe(keeper.poke)) as watcher:
+        configs = Configs(awsconfig.read, awsconfig.signature, watcher.watch, _session_name())
+        keeper = Keeper(
+            Edges(
+                clock=time.time,
+                random=random.random,
+                assume_role=lambda request: sts.ask(request, STS_SECONDS),
+                store=store,
+                stamps=Stamps(paths.stamps_dir(runtime)),
+                find_process=shells.find,
+                aws_files=paths.aws_files,
+            ),
+            configs,
+        )
+        opening = asyncio.create_task(store.open())  # while the first shell is still asking
+        try:
+            yield keeper, watcher
+        finally:
+            opening.cancel()
+            await keeper.close()
+            await asyncio.gather(sts.close(), keyring.close())
+
+
+def _desk(keeper: Keeper, stopping: asyncio.Event) -> Callable[[Request], Awaitable[bytes]]:
+    """Who answers which verb."""
+    started_at = time.time()
+    about = {"version": __version__, "pid": os.getpid(), "started_at": started_at, "executable": sys.executable}
+
+    async def ping(_: Request) -> list[str]:
+        return [json_line(about)]
+
+    async def status(_: Request) -> list[str]:
+        keeper.poke()
+        return [json_line(about | keeper.status())]
+
+    async def stop(_: Request) -> list[str]:
+        stopping.set()
+        return []
+
+    verbs: dict[str, Callable[[Request], Awaitable[list[str]]]] = {
+        "lease": keeper.lease,
+        "credentials": keeper.credentials,
+        "profiles": keeper.profiles,
+        "forget": keeper.forget,
+        "ping": ping,
+        "status": status,
+        "stop": stop,
+    }
+
+    async def answer(request: Request) -> bytes:
+        verb = verbs.get(request.verb)
+        if verb is None:
+            raise BadRequest(f"this daemon does not know the request {request.verb}", "restart it: roled restart")
+        return reply(await verb(request))
+
+    return answer
+
+
+async def _look_after(path: str, found: os.stat_result, watcher: Watcher, stopping: asyncio.Event) -> None:
+    """Re-arm the watcher, and end when shells can no longer get here: a log-out or `rm -rf` took the socket's folder.
+
+    Nothing is deleted then, for what stands at the path now may be another daemon's.
+    """
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        watcher.check()
+        if not server.is_file(path, found):
+            log.warning("the socket %s is gone or another's: ending", path)
+            stopping.set()
+
+
+async def _guarded(chore: Awaitable[None], stopping: asyncio.Event) -> None:
+    """A chore that fails unexpectedly ends the daemon, so that the next question starts a sound one."""
+    try:
+        await chore
+    except Exception as error:
+        log.critical("ending: %s", server.describe(error))  # noqa: TRY400  a traceback's values could be secrets
+        stopping.set()
+
+
+def _on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)  # asked a second time: whatever hangs is not waited for
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.set_exception_handler(_log_unexpected)
+
+
+def _log_unexpected(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    log.error("%s: %s", context.get("message"), server.describe(error) if error else "no exception")
+
+
+def _start_logging(path: str | None) -> None:
+    """Lines of time, level and text; never a traceback, whose values could be secrets."""
+    if path is None:
+        handler: logging.Handler = logging.StreamHandler()
+    else:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
+        os.chmod(path, 0o600)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.raiseExceptions = False  # a full disk must not print to a descriptor that is somebody's terminal
+
+
+def _session_name() -> str:
+    """The role session name where a profile gives none: shows in CloudTrail whose roled it was."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.geteuid())
+    return f"roled-{re.sub(r'[^A-Za-z0-9_=,.@-]', '-', user)}"[:64]

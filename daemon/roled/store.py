@@ -1,0 +1,80 @@
+"""The store as the keeper sees it: a cache behind memory that may be slow, hung or absent, and never holds anyone up.
+
+Every question goes to the keyring worker with a budget. When one runs over it or fails, the store is left alone for a
+while, so that a dead keyring costs one short wait and not one per renewal. What it gives back is checked as strictly
+as an answer of STS.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from roled.core.credentials import Credentials, from_json, to_json
+from roled.core.errors import RoledError
+from roled.core.profiles import Chain
+
+BUDGET = 3.0  # seconds for one question
+REST = 300.0  # seconds without questions after one failed
+SCHEMA = 1
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[[dict[str, Any], float], Awaitable[dict[str, Any]]]  # request, seconds -> answer, or RoledError
+
+
+class Store:
+    """Credentials by identity, as JSON texts in the OS keyring."""
+
+    def __init__(self, ask: Ask, clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._resting_until = 0.0
+        self.name = "not opened yet"
+        self.error = ""
+
+    async def open(self) -> None:
+        """Choose the keyring; `name` says which."""
+        answer = await self._try({"op": "open"})
+        if answer is not None:
+            self.name = str(answer["name"])
+            log.info("store: %s", self.name)
+
+    async def recall(self, chain: Chain, now: float) -> Credentials | None:
+        """The stored credentials of a chain, if they are still good."""
+        answer = await self._try({"op": "recall", "identity": chain.identity})
+        text = answer.get("text") if answer else None
+        if not text:
+            return None
+        try:
+            item = json.loads(text)
+            if (item["schema"], item["identity"]) != (SCHEMA, chain.identity):
+                return None
+            return from_json(item["credentials"], chain.role_arn, now)
+        except (ValueError, KeyError, TypeError, RoledError):
+            return None  # expired or damaged: as good as missing
+
+    async def remember(self, chain: Chain, credentials: Credentials) -> None:
+        item = {"schema": SCHEMA, "identity": chain.identity, "credentials": to_json(credentials)}
+        request = {"identity": chain.identity, "text": json.dumps(item), "expires_at": credentials.expires_at}
+        await self._try({"op": "remember", **request})
+
+    async def forget(self, identity: str) -> None:
+        await self._try({"op": "forget", "identity": identity})
+
+    async def forget_all(self) -> None:
+        await self._try({"op": "forget_all"})
+
+    async def _try(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """The worker's answer, or None when there is none to be had."""
+        if self._clock() < self._resting_until:
+            return None
+        try:
+            answer = await self._ask(request, BUDGET)
+        except RoledError as error:
+            self._resting_until = self._clock() + REST
+            self.error = str(error)
+            log.warning("store: %s; left alone for %d s", error, REST)
+            return None
+        self.error = ""
+        return answer
