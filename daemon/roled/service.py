@@ -56,7 +56,8 @@ async def _serve(runtime: str) -> None:
     _on_signals(stopping)
     async with _wired(runtime) as (keeper, watcher):
         path = paths.socket_path(runtime)
-        listener = server.inherited() or server.bind(path)
+        inherited = server.inherited()
+        listener = inherited or server.bind(path)
         found = os.lstat(path)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keeper.poke)
         desk = server.Server(_desk(keeper, stopping))
@@ -65,7 +66,7 @@ async def _serve(runtime: str) -> None:
             chores = [keeper.run(), _look_after(path, found, watcher, stopping)]
             tasks = [asyncio.create_task(_guarded(chore, stopping)) for chore in chores]
             await stopping.wait()
-        if server.is_file(path, found):
+        if not inherited and server.is_file(path, found):
             os.unlink(path)
         await desk.finish(GRACE_SECONDS)
         for task in tasks:

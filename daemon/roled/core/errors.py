@@ -8,6 +8,7 @@ class RoledError(Exception):
 
     `code` names the situation on the wire and in `--json`; `exit_code` is what a command ends with.
     A `recoverable` error may go away by itself, so the daemon tries again in the background.
+    `skew` is AWS's clock minus ours in seconds, where AWS's answer told it.
     """
 
     code: ClassVar[str] = "failed"
@@ -17,6 +18,7 @@ class RoledError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.skew: float | None = None
 
 
 class UnknownProfile(RoledError):

@@ -27,7 +27,7 @@ CLOCK_TOLERANCE = 5 * MINUTE  # beyond it STS refuses signatures
 
 def floor(lifetime: float) -> float:
     """The life that credentials must have left to be handed out."""
-    return min(5 * MINUTE, lifetime / 4) if lifetime <= SHORT else 15 * MINUTE
+    return min(5 * MINUTE, lifetime / 3) if lifetime <= SHORT else 15 * MINUTE
 
 
 def window(lifetime: float) -> float:
