@@ -1,22 +1,21 @@
 """Parsed config -> profiles -> chains -> identity.
 
-A *reading* is what the AWS files said at one moment, merged the way the AWS CLI merges them. A *chain* is how one
-profile becomes credentials: a source, then hops. Its *identity* is a fingerprint of everything that decides who the
-credentials are; credentials are keyed by it and never by a profile's name.
+A *reading* is what the AWS files said at one moment, merged the way the AWS CLI merges them. A *chain* is how
+one profile becomes credentials: a source, then hops. Its *identity* is a fingerprint of everything that
+decides who the credentials are; credentials are keyed by it and never by a profile's name.
 
-Every rule here is botocore's (its AssumeRoleProvider, the order of its profile providers, its look-up of endpoints),
-so that roled assumes what `aws --profile NAME` would assume. Two of them surprise:
+Every rule here is botocore's (its AssumeRoleProvider, the order of its profile providers, its look-up of
+endpoints), so that roled assumes what `aws --profile NAME` would assume. Two of them surprise:
 
-- The *selected* profile's role wins over its own static keys; in a *source* profile the static keys win over its role.
+- The selected profile's role wins over its own static keys; a source profile's static keys win over its role.
 - Static keys are taken from one file, never mixed from both, although all other settings are merged.
 """
 
 import difflib
 import hashlib
 import json
-import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +32,8 @@ SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 SHORTEST_SESSION, LONGEST_SESSION, LONGEST_CHAINED_SESSION = 900, 43200, 3600  # seconds
 
-REGION = re.compile(r"(?!\d+$)[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]")  # what botocore accepts as a host label
+# What botocore accepts: a label of a host name.
+REGION = re.compile(r"(?!\d+$)[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]", re.ASCII)
 PARTITION_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
@@ -41,8 +41,9 @@ PARTITION_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "
 class Reading:
     """What the files said: sections by name, values as botocore's loader gives them.
 
-    `profiles` is merged from both files. `config` and `credentials` hold the profiles of each file by itself, because
-    static keys are looked up there; without `config`, `profiles` stands for it.
+    `profiles` is merged from both files. `config` and `credentials` hold the profiles of each file by itself,
+    because static keys are looked up there; without `config`, `profiles` stands for it. `strays` are sections
+    of the config file that nothing reads: [NAME] where [profile NAME] was meant.
     """
 
     profiles: Mapping[str, Settings] = field(repr=False)
@@ -50,7 +51,7 @@ class Reading:
     sso_sessions: Mapping[str, Settings] = field(default_factory=dict)
     config: Mapping[str, Settings] | None = field(repr=False, default=None)
     credentials: Mapping[str, Settings] = field(repr=False, default_factory=dict)
-    strays: frozenset[str] = frozenset()  # sections of the config file that nothing reads: [NAME] for [profile NAME]
+    strays: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class StaticOnly:
-    """A profile that roled leaves to the SDK: it has static keys and no role, or says nothing about credentials."""
+    """A profile that roled leaves to the SDK: static keys and no role, or no word about credentials."""
 
     profile: str
     has_keys: bool
-    region: str | None = None
 
 
 class UnsupportedSource(BadProfile):
@@ -132,12 +132,13 @@ class UnsupportedSource(BadProfile):
 def merged(config: Mapping[str, Any], credentials: Mapping[str, Settings]) -> Reading:
     """The reading of both files, merged as `botocore.session.Session.full_config` does it.
 
-    `config` is what `botocore.configloader.build_profile_map` made of the config file, `credentials` the plain
-    sections of the credentials file: there a name needs no `profile` before it, and its values win.
+    `config` is what `botocore.configloader.build_profile_map` made of the config file, `credentials` the
+    plain sections of the credentials file: there a name needs no `profile` before it, and its values win.
     """
     own = config.get("profiles", {})
+    names = {**own, **credentials}
     return Reading(
-        profiles={name: {**own.get(name, {}), **credentials.get(name, {})} for name in {**own, **credentials}},
+        profiles={name: {**own.get(name, {}), **credentials.get(name, {})} for name in names},
         services=config.get("services", {}),
         sso_sessions=config.get("sso_sessions", {}),
         config=own,
@@ -147,11 +148,11 @@ def merged(config: Mapping[str, Any], credentials: Mapping[str, Settings]) -> Re
 
 
 def effective_profile(shell: Mapping[str, str]) -> str:
-    """The profile that a shell with these variables names; '' if none. An empty AWS_PROFILE counts as naming none."""
+    """The profile that a shell with these variables names; '' if none, as an empty AWS_PROFILE says too."""
     return shell.get("AWS_PROFILE", shell.get("AWS_DEFAULT_PROFILE", ""))
 
 
-def resolve(
+def resolve(  # noqa: PLR0913, PLR0917  each is one thing that decides
     reading: Reading,
     name: str,
     shell: Mapping[str, str],
@@ -161,19 +162,35 @@ def resolve(
 ) -> Chain | StaticOnly:
     """How profile `name` becomes credentials for a shell with these variables.
 
-    `session_name` is for the hops whose profile names none, `files` are where the reading came from, `own_region` is
-    the region that the user (and not roled) set in the shell. Raises UnknownProfile or BadProfile.
+    `session_name` is for the hops whose profile names none, `files` are where the reading came from,
+    `own_region` is the region that the user (and not roled) set in the shell. Raises UnknownProfile or BadProfile.
     """
     if name not in reading.profiles:
         raise _unknown(reading, name, files)
-    region = _region(reading, name)
     if not _assumes_role(reading.profiles[name]):
-        return StaticOnly(name, _source(reading, name) is not None, region)
+        return StaticOnly(name, _source(reading, name) is not None)
     source, hops = _hops(reading, name, session_name)
-    return Chain(name, source, hops, _sts(reading, name, shell, hops, own_region or region), region, files)
+    region = _region(reading, name)
+    sts = _sts(reading, name, shell, own_region or region or _home_region(hops[-1]))
+    return Chain(name, source, hops, sts, region, files)
 
 
 def summary(
+    reading: Reading,
+    shell: Mapping[str, str],
+    session_name: str,
+    files: tuple[str, str],
+    own_region: str | None,
+) -> list[dict[str, str | None]]:
+    """One row for each profile: what it is, or what is wrong with it.
+
+    `kind` is `role`, `static` (the SDK reads its keys itself), `other` (a source that roled does not support,
+    or no word about credentials) or `broken`.
+    """
+    return [_row(reading, name, shell, session_name, files, own_region) for name in reading.profiles]
+
+
+def _row(  # noqa: PLR0913, PLR0917  as resolve
     reading: Reading,
     name: str,
     shell: Mapping[str, str],
@@ -181,15 +198,11 @@ def summary(
     files: tuple[str, str],
     own_region: str | None,
 ) -> dict[str, str | None]:
-    """One row of `roled profiles`: what profile `name` is, or what is wrong with it.
-
-    `kind` is `role`, `static` (the SDK reads its keys itself), `other` (a source that roled does not support, or no
-    word about credentials) or `broken`.
-    """
-    settings = reading.profiles.get(name, {})
+    settings = reading.profiles[name]
     shown = {key: _plain(settings.get(key)) for key in ("role_arn", "source_profile", "region")}
     role = ROLE_ARN.fullmatch(shown["role_arn"] or "")
-    row = {"profile": name, "kind": "role", "account": role and role[2], **shown, "error": None, "hint": None}
+    account = role[2] if role else None
+    row = {"profile": name, "kind": "role", "account": account, **shown, "error": None, "hint": None}
     try:
         resolved = resolve(reading, name, shell, session_name, files, own_region)
     except RoledError as error:
@@ -258,7 +271,8 @@ def _source_profile(reading: Reading, path: Sequence[str]) -> str:
     """The source profile of the last profile of `path`, once it is sure that it exists and closes no loop."""
     name = path[-1]
     settings = reading.profiles[name]
-    source, credential_source = (_text(settings, name, key) for key in ("source_profile", "credential_source"))
+    source = _text(settings, name, "source_profile")
+    credential_source = _text(settings, name, "credential_source")
     if source is not None and credential_source is not None:
         raise BadProfile(
             f"profile {name} has both source_profile and credential_source", "keep the one that is meant"
@@ -271,7 +285,9 @@ def _source_profile(reading: Reading, path: Sequence[str]) -> str:
             f"add source_profile = NAME to [profile {name}], NAME being the profile with your access key",
         )
     if source not in reading.profiles:
-        raise BadProfile(f"profile {name} names the source profile {source}, which does not exist", _near(reading, source))
+        raise BadProfile(
+            f"profile {name} names the source profile {source}, which does not exist", _near(reading, source)
+        )
     # A profile may name itself to say that its own keys assume its role.
     if source in path and not (source == name and _has_static_keys(settings)):
         raise BadProfile(
@@ -302,15 +318,16 @@ def _source(reading: Reading, name: str) -> StaticKeys | None:
 
 def _static_keys(section: Settings, name: str) -> StaticKeys:
     """The keys of one section of one file."""
-    access_key_id, secret = (_text(section, name, key) for key in ("aws_access_key_id", "aws_secret_access_key"))
+    access_key_id = _text(section, name, "aws_access_key_id")
+    secret = _text(section, name, "aws_secret_access_key")
     if not access_key_id or not secret:
         empty = "aws_secret_access_key" if access_key_id else "aws_access_key_id"
         raise BadProfile(
             f"profile {name} has half an access key: its {empty} is missing",
             "both halves belong into the same section of the same file",
         )
-    token = next((section[key] for key in ("aws_security_token", "aws_session_token") if key in section), None)
-    return StaticKeys(name, access_key_id, secret, token)
+    token = "aws_security_token" if "aws_security_token" in section else "aws_session_token"
+    return StaticKeys(name, access_key_id, secret, _text(section, name, token) or None)
 
 
 def _no_source(reading: Reading, path: Sequence[str]) -> StaticKeys:
@@ -330,34 +347,33 @@ def _has_static_keys(settings: Settings) -> bool:
     return "aws_access_key_id" in settings or "aws_secret_access_key" in settings
 
 
-def _sts(reading: Reading, name: str, shell: Mapping[str, str], hops: Iterable[Hop], region: str | None) -> Sts:
+def _sts(reading: Reading, name: str, shell: Mapping[str, str], region: str) -> Sts:
     settings = reading.profiles[name]
-    endpoint_url = _endpoint_url(reading, name, shell)
-    ca_bundle = shell.get("AWS_CA_BUNDLE") or _text(settings, name, "ca_bundle")
-    if region is None:
-        *_, last = hops
-        region = PARTITION_REGIONS.get(last.role_arn.split(":")[1], "us-east-1")
     if not REGION.fullmatch(region):
-        raise BadProfile("the region in AWS_REGION or AWS_DEFAULT_REGION is not the name of a region")
-    return Sts(
-        region,
-        endpoint_url,
-        None if endpoint_url else _regional_endpoints(settings, name, shell),
-        _path(ca_bundle, shell) if ca_bundle else None,
-    )
+        raise BadProfile("the AWS_REGION or AWS_DEFAULT_REGION of this shell is not the name of a region")
+    endpoint_url = _endpoint_url(reading, name, shell)
+    regional_endpoints = None if endpoint_url else _regional_endpoints(settings, name, shell)
+    return Sts(region, endpoint_url, regional_endpoints, _ca_bundle(settings, name, shell))
 
 
 def _region(reading: Reading, name: str) -> str | None:
-    return _matching(reading.profiles[name], name, "region", REGION, "the name of a region") or None
+    settings = reading.profiles[name]
+    return (
+        _matching(settings, name, "region", REGION, "a name like eu-west-1")
+        if settings.get("region")
+        else None
+    )
+
+
+def _home_region(hop: Hop) -> str:
+    return PARTITION_REGIONS.get(hop.role_arn.split(":")[1], PARTITION_REGIONS["aws"])
 
 
 def _endpoint_url(reading: Reading, name: str, shell: Mapping[str, str]) -> str | None:
-    """The first in botocore's order that is not empty: variables, then the services section, then the profile."""
+    """The first in botocore's order that is not empty: variables, the services section, the profile."""
     settings = reading.profiles[name]
-    ignored = shell.get(
-        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", _text(settings, name, "ignore_configured_endpoint_urls") or ""
-    )
-    if ignored.lower() == "true":
+    ignored = _text(settings, name, "ignore_configured_endpoint_urls") or ""
+    if shell.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", ignored).lower() == "true":
         return None
     url = (
         shell.get("AWS_ENDPOINT_URL_STS")
@@ -368,7 +384,7 @@ def _endpoint_url(reading: Reading, name: str, shell: Mapping[str, str]) -> str 
     if url and not _is_url(url):
         raise BadProfile(
             f"the endpoint URL that profile {name} has for STS is not a URL",
-            "look at AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, and endpoint_url in the profile and its services section",
+            "look at AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL, and at endpoint_url in the config file",
         )
     return url or None
 
@@ -389,7 +405,7 @@ def _service_endpoint_url(reading: Reading, name: str) -> str | None:
             f"sts in the services section {section} is a value and not an indented block",
             "it should be `sts =`, then on an indented line `endpoint_url = ...`",
         )
-    return sts.get("endpoint_url")
+    return _text(sts, name, "endpoint_url")
 
 
 def _regional_endpoints(settings: Settings, name: str, shell: Mapping[str, str]) -> str | None:
@@ -405,30 +421,37 @@ def _regional_endpoints(settings: Settings, name: str, shell: Mapping[str, str])
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
         return False
 
 
-def _path(path: str, shell: Mapping[str, str]) -> str:
-    """The file that `path` names in the asking shell, whose folder is not the daemon's."""
-    if path.startswith("~/"):
-        path = posixpath.join(shell.get("HOME", "~"), path[2:])
-    return posixpath.normpath(posixpath.join(shell.get("PWD", ""), path))
+def _ca_bundle(settings: Settings, name: str, shell: Mapping[str, str]) -> str | None:
+    path = shell.get("AWS_CA_BUNDLE") or _text(settings, name, "ca_bundle")
+    if path and not path.startswith(("/", "~")):
+        raise BadProfile(
+            f"the CA bundle of profile {name} is a relative path, which leads elsewhere from every folder",
+            "make it absolute: look at AWS_CA_BUNDLE, and at ca_bundle in the config file",
+        )
+    return path or None
 
 
 def _text(settings: Settings, name: str, key: str) -> str | None:
     """A setting's value, which must not be an indented block."""
     value = settings.get(key)
     if value is not None and not isinstance(value, str):
-        raise BadProfile(f"{key} of profile {name} is an indented block and not a value", "write it on one line")
+        raise BadProfile(
+            f"{key} of profile {name} is an indented block and not a value", "write it on one line"
+        )
     return value
 
 
 def _matching(settings: Settings, name: str, key: str, shape: re.Pattern[str], wanted: str) -> str | None:
     value = _text(settings, name, key)
     if value is not None and not shape.fullmatch(value):
-        raise BadProfile(f"{key} of profile {name} has characters or a length that AWS refuses", f"it takes {wanted}")
+        raise BadProfile(
+            f"{key} of profile {name} has characters or a length that AWS refuses", f"it takes {wanted}"
+        )
     return value
 
 
@@ -455,7 +478,7 @@ def _unknown(reading: Reading, name: str, files: tuple[str, str]) -> UnknownProf
 
 def _near(reading: Reading, name: str) -> str:
     """The profiles whose names come nearest, as a hint."""
-    names = {known.casefold(): known for known in reversed(reading.profiles)}
+    names = {known.casefold(): known for known in reading.profiles}
     near = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(names[known] for known in near)}?"
