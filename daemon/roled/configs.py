@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from roled.core import environment, profiles
 from roled.core.errors import BrokenConfig, RoledError, UnknownProfile
@@ -27,7 +26,8 @@ class Question:
 
     @classmethod
     def of(cls, profile: str, shell: Shell, files: Files) -> "Question":
-        # The region stands apart, without what roled exported itself; the key id says whose keys are there, no more.
+        # The region stands apart, without what roled exported itself; the key id says whose keys are there,
+        # no more.
         apart = {"AWS_ACCESS_KEY_ID", *environment.REGIONS}
         variables = tuple(sorted((k, v) for k, v in shell.items() if k.startswith("AWS_") and k not in apart))
         return cls(profile, files, environment.own_region(shell), variables)
@@ -71,7 +71,7 @@ class Configs:
         await self.reading(question.files)
         return self._resolve(question)
 
-    async def summary(self, shell: Shell, files: Files) -> list[dict[str, Any]]:
+    async def summary(self, shell: Shell, files: Files) -> list[dict[str, str | None]]:
         """One row for each profile."""
         reading = await self.reading(files)
         own_region = environment.own_region(shell)
@@ -79,13 +79,17 @@ class Configs:
 
     async def changed(self) -> list[Files]:
         """Read anew what changed on disk, and name it."""
-        changed = [files for files, config in self._configs.items() if config.signature != self._signature(files)]
+        changed = [
+            files for files, config in self._configs.items() if config.signature != self._signature(files)
+        ]
         for files in changed:
             await self._current(files)
         return changed
 
     def outcome(self, question: Question) -> str:
-        """What a shell that asks now would be told, in one comparable string: an identity, an error, or neither."""
+        """What a shell that asks now would be told, in one comparable string: an identity, an error, or
+        neither.
+        """
         try:
             chain = self._resolve(question)
         except RoledError as error:

@@ -2,16 +2,16 @@
 
 All state is touched on one event loop, so there are no locks. Three tables carry it:
 
-- `Leases`: credentials by identity. A *flight* is the one task that gets new ones; whoever needs an identity that is
-  not usable joins its flight, and a chain's flight joins that of the chain one hop shorter. A flight never raises:
-  what came of it stands in the lease.
-- sessions: which shell, by pid, is bound to which identity. Only what a living shell is bound to, or was asked for in
-  the last half hour, is renewed.
-- stamps: what shells were told, by the name of their stamp. When that would now be told differently (renewed, edited
-  config, forgotten) the stamp's file is removed, and its shells ask again at their next check.
+- `Leases`: credentials by identity. A *flight* is the one task that gets new ones; whoever needs an identity
+  that is not usable joins its flight, and a chain's flight joins that of the chain one hop shorter. A flight
+  never raises: what came of it stands in the lease.
+- sessions: which shell, by pid, is bound to which identity. Only what a living shell is bound to, or was
+  asked for in the last half hour, is renewed.
+- stamps: what shells were told, by the name of their stamp. When that would now be told differently (renewed,
+  edited config, forgotten) the stamp's file is removed, and its shells ask again at their next check.
 
-Time is AWS's: the wall clock corrected by the Date of STS's last answer. Naps are capped, so a machine that slept or
-whose clock jumped is noticed within seconds. The outside comes in through `Edges`.
+Time is AWS's: the wall clock corrected by the Date of STS's last answer. Naps are capped, so a machine that
+slept or whose clock jumped is noticed within seconds. The outside comes in through `Edges`.
 """
 
 import asyncio
@@ -178,10 +178,10 @@ class Keeper:
             return [*_without(shell), *self._stamp(session, question)]
         if session:
             session.identity = chain.identity
-        error = await self._ensure(chain, waits=request.get("wait") == "1", switched=switched)
+        failure = await self._ensure(chain, waits=request.get("wait") == "1", switched=switched)
         trouble = self._configs.trouble(question.files) if switched else None
         return [
-            *self._lease_lines(chain, shell, error),
+            *self._lease_lines(chain, shell, failure),
             *(report.say(trouble) if trouble else []),
             *self._stamp(session, question, chain.identity),
         ]
@@ -192,7 +192,8 @@ class Keeper:
         chain = await self._configs.resolve(self._question(profile, request.fields))
         if isinstance(chain, StaticOnly):
             raise BadProfile(
-                f"profile {profile} names no role, so roled does not manage it", "the AWS CLI and SDKs use it as it is"
+                f"profile {profile} names no role, so roled does not manage it",
+                "the AWS CLI and SDKs use it as it is",
             )
         error = await self._ensure(chain, waits=True, switched=True)
         credentials = self._leases.alive(chain.identity, self._now())
@@ -231,7 +232,13 @@ class Keeper:
             "config": self._configs.rows(),
             "profiles": [self._row(lease, now) for lease in self._leases],
             "shells": [
-                {"pid": one.pid, "shell": one.shell, "tty": one.tty, "profile": one.profile, "since": one.since}
+                {
+                    "pid": one.pid,
+                    "shell": one.shell,
+                    "tty": one.tty,
+                    "profile": one.profile,
+                    "since": one.since,
+                }
                 for one in self._sessions.values()
             ],
         }
@@ -302,7 +309,9 @@ class Keeper:
         async with self._calls.gate:
             await self._calls.turn()
             answer = await self._edges.assume_role(_assume_request(chain, keys))
-        self._skew = skew if abs(skew := float(answer.get("skew") or 0.0)) >= 2 else 0.0  # Date has whole seconds
+        self._skew = (
+            skew if abs(skew := float(answer.get("skew") or 0.0)) >= 2 else 0.0
+        )  # Date has whole seconds
         return from_answer(answer, chain.role_arn, self._now())
 
     async def _signing_keys(self, chain: Chain) -> dict[str, str | None]:
@@ -356,14 +365,20 @@ class Keeper:
         now, wanted = self._now(), self._wanted()
         for lease in list(self._leases):
             identity = lease.chain.identity
-            if identity not in wanted and identity not in self._flights and not self._leases.alive(identity, now):
+            if (
+                identity not in wanted
+                and identity not in self._flights
+                and not self._leases.alive(identity, now)
+            ):
                 self._leases.forget(identity)
         held = {session.stamp for session in self._sessions.values()}
         for name in [name for name in self._stamps if name not in held]:
             self._remove_stamp(name)
 
     def _stamp(self, session: Session | None, question: Question, identity: str = "") -> list[str]:
-        """The `stamp` line of an answer. Equal answers share a stamp, so five hundred shells cost one file."""
+        """The `stamp` line of an answer. Equal answers share a stamp, so five hundred shells cost one
+        file.
+        """
         if session is None:
             return []
         outcome = identity or self._configs.outcome(question)
@@ -398,7 +413,9 @@ class Keeper:
 
 
 def _granted(credentials: Credentials, chain: Chain, shell: Mapping[str, str], now: float) -> list[str]:
-    """The lines that hand out credentials: until promise 2 ends or, where they can't be renewed, their real end."""
+    """The lines that hand out credentials: until promise 2 ends or, where they can't be renewed, their real
+    end.
+    """
     remaining = credentials.remaining(now)
     until = remaining - policy.floor(credentials.lifetime) if policy.usable(credentials, now) else remaining
     return [

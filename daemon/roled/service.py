@@ -1,4 +1,4 @@
-"""Builds the real daemon: edges into the keeper, logging, signals. Read it top to bottom as the wiring diagram."""
+"""Builds the real daemon: edges into the keeper, logging, signals. The wiring diagram."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,9 @@ from roled.edges.workers import Worker
 from roled.keeper import Edges, Keeper
 from roled.store import Store
 
-STS_SECONDS = 12.0  # for one call: botocore gives up after 3 s to connect and 5 s to read, start-up comes on top
+STS_SECONDS = (
+    12.0  # for one call: botocore gives up after 3 s to connect and 5 s to read, start-up comes on top
+)
 CHECK_SECONDS = 15.0  # between two looks at the socket's path and the watched folders
 GRACE_SECONDS = 2.0  # for answers under way when the daemon is asked to end
 LOG_BYTES = 512 * 1024
@@ -80,6 +82,7 @@ async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
     loop = asyncio.get_running_loop()
     sts, keyring = Worker("sts"), Worker("keyring")
     store = Store(keyring.ask, clock=time.time)
+    keeper: Keeper
     with Watcher(lambda: loop.call_soon_threadsafe(keeper.poke)) as watcher:
         configs = Configs(awsconfig.read, awsconfig.signature, watcher.watch, _session_name())
         keeper = Keeper(
@@ -106,7 +109,12 @@ async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
 def _desk(keeper: Keeper, stopping: asyncio.Event) -> Callable[[Request], Awaitable[bytes]]:
     """Who answers which verb."""
     started_at = time.time()
-    about = {"version": __version__, "pid": os.getpid(), "started_at": started_at, "executable": sys.executable}
+    about = {
+        "version": __version__,
+        "pid": os.getpid(),
+        "started_at": started_at,
+        "executable": sys.executable,
+    }
 
     async def ping(_: Request) -> list[str]:
         return [json_line(about)]
@@ -132,14 +140,17 @@ def _desk(keeper: Keeper, stopping: asyncio.Event) -> Callable[[Request], Awaita
     async def answer(request: Request) -> bytes:
         verb = verbs.get(request.verb)
         if verb is None:
-            raise BadRequest(f"this daemon does not know the request {request.verb}", "restart it: roled restart")
+            raise BadRequest(
+                f"this daemon does not know the request {request.verb}", "restart it: roled restart"
+            )
         return reply(await verb(request))
 
     return answer
 
 
 async def _look_after(path: str, found: os.stat_result, watcher: Watcher, stopping: asyncio.Event) -> None:
-    """Re-arm the watcher, and end when shells can no longer get here: a log-out or `rm -rf` took the socket's folder.
+    """Re-arm the watcher, and end when shells can no longer get here: a log-out or `rm -rf` took the socket's
+    folder.
 
     Nothing is deleted then, for what stands at the path now may be another daemon's.
     """
@@ -155,8 +166,8 @@ async def _guarded(chore: Awaitable[None], stopping: asyncio.Event) -> None:
     """A chore that fails unexpectedly ends the daemon, so that the next question starts a sound one."""
     try:
         await chore
-    except Exception as error:
-        log.critical("ending: %s", server.describe(error))  # noqa: TRY400  a traceback's values could be secrets
+    except Exception as error:  # noqa: BLE001  whatever it is
+        log.critical("ending: %s", server.describe(error))  # no traceback: its values could be secrets
         stopping.set()
 
 

@@ -1,8 +1,9 @@
-"""The store as the keeper sees it: a cache behind memory that may be slow, hung or absent, and never holds anyone up.
+"""The store as the keeper sees it: a cache behind memory that may be slow, hung or absent, and never holds
+anyone up.
 
-Every question goes to the keyring worker with a budget. When one runs over it or fails, the store is left alone for a
-while, so that a dead keyring costs one short wait and not one per renewal. What it gives back is checked as strictly
-as an answer of STS.
+Every question goes to the keyring worker with a budget. When one runs over it or fails, the store is left
+alone for a while, so that a dead keyring costs one short wait and not one per renewal. What it gives back is
+checked as strictly as an answer of STS.
 """
 
 import json
@@ -20,7 +21,9 @@ SCHEMA = 1
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[[dict[str, Any], float], Awaitable[dict[str, Any]]]  # request, seconds -> answer, or RoledError
+Ask = Callable[
+    [dict[str, Any], float], Awaitable[dict[str, Any]]
+]  # request, seconds -> answer, or RoledError
 
 
 class Store:

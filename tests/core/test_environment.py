@@ -16,7 +16,15 @@ def names(lines: list[str], verb: str) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith(f"{verb} ")}
 
 
-@given(st.builds(Marker, st.from_regex(r"[A-Z0-9]{16,20}", fullmatch=True), st.integers(0, 2**40), st.just("r"), st.text()))
+@given(
+    st.builds(
+        Marker,
+        st.from_regex(r"[A-Z0-9]{16,20}", fullmatch=True),
+        st.integers(0, 2**40),
+        st.just("r"),
+        st.text(),
+    )
+)
 def test_the_marker_survives_the_environment(marker: Marker) -> None:
     assert environment.marker_of({"ROLED_LEASE": str(marker)}) == marker
     assert str(marker).isascii()

@@ -13,7 +13,9 @@ JITTERS = st.floats(min_value=0, max_value=1)
 
 
 def credentials(lifetime: float, issued_at: float = 1_000_000.0) -> Credentials:
-    return Credentials("ASIAEXAMPLEEXAMPLE00", "s" * 40, "t" * 40, issued_at, issued_at + lifetime, "1" * 12, "arn")
+    return Credentials(
+        "ASIAEXAMPLEEXAMPLE00", "s" * 40, "t" * 40, issued_at, issued_at + lifetime, "1" * 12, "arn"
+    )
 
 
 @pytest.mark.parametrize(

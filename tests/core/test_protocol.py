@@ -1,5 +1,6 @@
 """Requests and replies <-> lines."""
 
+import contextlib
 import unicodedata
 from urllib.parse import quote
 
@@ -22,15 +23,24 @@ def test_decoding_gives_back_what_was_encoded(fields: dict[str, str]) -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_request_or_a_bad_request(line: bytes) -> None:
-    try:
-        protocol.decode(line)
-    except BadRequest as error:
-        assert str(error).isprintable()
+    with contextlib.suppress(BadRequest):
+        assert protocol.decode(line).verb
 
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b" ", b"\n", b"LEASE", b"lease =x", b"lease a", b"lease a=%ff", b"lease a=%00", b"lease a=%0a", b"lease v=2"],
+    [
+        b"",
+        b" ",
+        b"\n",
+        b"LEASE",
+        b"lease =x",
+        b"lease a",
+        b"lease a=%ff",
+        b"lease a=%00",
+        b"lease a=%0a",
+        b"lease v=2",
+    ],
 )
 def test_malformed_requests_are_refused(line: bytes) -> None:
     with pytest.raises(BadRequest):

@@ -12,7 +12,9 @@ ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 SECRET_ACCESS_KEY = re.compile(r"[A-Za-z0-9/+=]{16,128}")
 SESSION_TOKEN = re.compile(r"[A-Za-z0-9/+=_.\-]{1,16384}")
 ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/([\w+=,.@/-]*[\w+=,.@-])", re.ASCII)
-ASSUMED_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII)
+ASSUMED_ROLE_ARN = re.compile(
+    r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Credentials:
 def from_answer(answer: Mapping[str, Any], role_arn: str, now: float) -> Credentials:
     """Credentials from what the sts worker read off STS's answer, or BadAnswer.
 
-    `answer` holds `access_key_id`, `secret_access_key`, `session_token`, `issued_at`, `expires_at` (epoch seconds)
-    and `assumed_role_arn`. The message of a BadAnswer names the field, never its value.
+    `answer` holds `access_key_id`, `secret_access_key`, `session_token`, `issued_at` and `expires_at` (epoch
+    seconds), `assumed_role_arn`. The message of a BadAnswer names the field, never its value.
     """
     for name, shape in (
         ("access_key_id", ACCESS_KEY_ID),

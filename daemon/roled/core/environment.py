@@ -1,8 +1,8 @@
 """Which variables to set, unset and restore for a lease.
 
-A shell's own variables, as its request carries them, decide together with the lease: roled exports a region only where
-the user has none, and takes back only what it set itself. The exported marker ROLED_LEASE says which that is, so that
-a nested shell or a tmux pane knows it too.
+A shell's own variables, as its request carries them, decide together with the lease: roled exports a region
+only where the user has none, and takes back only what it set itself. The exported marker ROLED_LEASE says
+which that is, so that a nested shell or a tmux pane knows it too.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,9 @@ def own_region(shell: Mapping[str, str]) -> str | None:
 
 
 def grant(credentials: Credentials, profile: str, region: str | None, shell: Mapping[str, str]) -> list[str]:
-    """The lines that put `credentials` of `profile`, and its region where the user has none, into the shell."""
+    """The lines that put `credentials` of `profile`, and its region where the user has none, into the
+    shell.
+    """
     exported = region if region and not own_region(shell) else ""
     marker = Marker(credentials.access_key_id, int(credentials.expires_at), exported, profile)
     return [

@@ -62,7 +62,9 @@ class Leases:
         return iter(self._by_identity.values())
 
     def want(self, chain: Chain, now: float | None = None) -> Lease:
-        """The lease of `chain`, made if new; marked as asked for, unless it is only needed on the way to another."""
+        """The lease of `chain`, made if new; marked as asked for, unless it is only needed on the way to
+        another.
+        """
         lease = self._by_identity.setdefault(chain.identity, Lease(chain))
         if now is not None:
             lease.asked_at = now
@@ -85,7 +87,9 @@ class Leases:
     def due(self, wanted: Iterable[str], now: float) -> list[Lease]:
         """What to renew now, most recently asked for first."""
         leases = [lease for identity in wanted if (lease := self._by_identity.get(identity))]
-        return sorted((lease for lease in leases if lease.attempt_at() <= now), key=lambda lease: -lease.asked_at)
+        return sorted(
+            (lease for lease in leases if lease.attempt_at() <= now), key=lambda lease: -lease.asked_at
+        )
 
     def next_due(self, wanted: Iterable[str]) -> float:
         """When the next of `wanted` falls due; infinity if none will."""

@@ -1,10 +1,11 @@
 """When to renew, and how long to back off: arithmetic on given times, all in seconds.
 
-A session of lifetime L must not be handed out with less than `floor(L)` left (promise 2), so it is renewed inside the
-last `window(L)`, which exceeds the floor by what a few retries need. AWS's shortest session is 15 minutes; shorter ones
-exist in demos and tests, where floor and window shrink with L and keep their order.
+A session of lifetime L must not be handed out with less than `floor(L)` left (promise 2), so it is renewed
+inside the last `window(L)`, which exceeds the floor by what a few retries need. AWS's shortest session is 15
+minutes; shorter ones exist in demos and tests, where floor and window shrink with L and keep their order.
 
-The windows follow the AWS SDKs' common policy of 2026, widened: an SDK asks for new credentials in the last 15 minutes.
+The windows follow the AWS SDKs' common policy of 2026, widened: an SDK asks for new credentials in the last
+15 minutes.
 """
 
 from roled.core.credentials import Credentials
@@ -49,7 +50,9 @@ def due(credentials: Credentials, jitter: float) -> float:
 
 
 def retry_delay(failures: int, remaining: float, jitter: float) -> float:
-    """Full jitter from 5 s, doubling; capped to a minute or a quarter of the life left, to 5 minutes after the end."""
+    """Full jitter from 5 s, doubling; capped to a minute or a quarter of the life left, to 5 minutes after
+    the end.
+    """
     cap = min(MINUTE, remaining / 4) if remaining > 0 else 5 * MINUTE
     ceiling = min(cap, 5.0 * 2.0 ** min(failures - 1, 16))
     return max(1.0, ceiling * jitter)

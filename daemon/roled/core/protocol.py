@@ -1,8 +1,8 @@
 """Requests and replies <-> lines.
 
 One request line, `VERB v=1 NAME=VALUE ...`, values percent-encoded; then reply lines; the last is `OK` or
-`ERR <code> <text>`. A shell's request carries the variables of that shell under their own names (`AWS_PROFILE=...`),
-so that the daemon answers in the asking shell's terms and never in those of its own environment.
+`ERR <code> <text>`. A shell's request carries that shell's variables under their own names (`AWS_PROFILE=...`), so
+that the daemon answers in the asking shell's terms and never in those of its own environment.
 
 Replies to a hook are lines that `read -r` of any shell takes apart:
 
@@ -77,7 +77,8 @@ def decode(line: bytes) -> Request:
     fields = dict(_pair(pair) for pair in pairs)
     if fields.pop("v", VERSION) != VERSION:
         raise BadRequest(
-            f"this daemon speaks version {VERSION} of the protocol", "restart it: roled restart, then open a new shell"
+            f"this daemon speaks version {VERSION} of the protocol",
+            "restart it: roled restart, then open a new shell",
         )
     return Request(verb, fields)
 

@@ -18,8 +18,9 @@ LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 def runtime_dir(environ: Mapping[str, str]) -> str:
     """The folder of socket and stamps; the same for every process of a user that has no override set.
 
-    In order: ROLED_RUNTIME_DIR; roled's folder in XDG_RUNTIME_DIR; in /run/user/UID; the per-user temporary folder
-    of macOS; ~/.local/state/roled/run. A base is passed over unless it is a folder of ours that nobody else can write.
+    In order: ROLED_RUNTIME_DIR; roled's folder in XDG_RUNTIME_DIR; in /run/user/UID; the per-user temporary
+    folder of macOS; ~/.local/state/roled/run. A base is passed over unless it is a folder of ours that nobody
+    else can write.
     """
     override = environ.get("ROLED_RUNTIME_DIR")
     if override:
@@ -37,7 +38,7 @@ def prepare(folder: str) -> None:
         if not _is_ours(path) or stat.S_IMODE(os.lstat(path).st_mode) & 0o077:
             raise RoledError(
                 f"{path} is not a private folder of this user, so nothing secret may go there",
-                f"remove it, or name another folder in ROLED_RUNTIME_DIR (wanted: owner {os.geteuid()}, mode 0700)",
+                "remove it, or name another folder in ROLED_RUNTIME_DIR (wanted: owned by you, mode 0700)",
             )
     if len(os.fsencode(socket_path(folder))) > LONGEST_SOCKET_PATH:
         raise RoledError(
@@ -56,13 +57,13 @@ def stamps_dir(runtime: str) -> str:
 
 def log_path() -> str:
     """The daemon's log, in the folder where this system keeps the state of programs between boots."""
-    import platformdirs  # noqa: PLC0415  only the daemon and `roled logs` come here, and every hook loads this file
+    import platformdirs  # noqa: PLC0415  every `roled hook` loads this file, and has no use for it
 
     return os.path.join(platformdirs.user_state_dir("roled", appauthor=False), "daemon.log")
 
 
 def aws_files(shell: Mapping[str, str]) -> tuple[str, str]:
-    """The config and the credentials file of a shell with these variables, absolute, as the AWS CLI finds them."""
+    """The config and the credentials file, absolute, as the AWS CLI finds them in a shell."""
     return (
         _resolve(shell.get("AWS_CONFIG_FILE") or "~/.aws/config", shell),
         _resolve(shell.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials", shell),

@@ -51,7 +51,9 @@ def hold(lock_path: str) -> Iterator[None]:
 
 
 def bind(path: str) -> socket.socket:
-    """A listening socket at `path`, mode 0600. The caller holds the lock, so a socket found there is a dead one's."""
+    """A listening socket at `path`, mode 0600. The caller holds the lock, so a socket found there is a dead
+    one's.
+    """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise RoledError(f"{path} is in the way and not a socket", "remove it")
@@ -131,7 +133,7 @@ class Server:
             return refusal(error)
         except (OSError, EOFError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a shell gets an answer, whatever it is
             # Only the type and the place: a traceback's values could be secrets.
             log.error("answering failed: %s", describe(error))  # noqa: TRY400
             return refusal(RoledError("the daemon stumbled over this request", "see: roled logs"))
