@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from roled.configs import Configs, Files, Question
 from roled.core import environment, policy, profiles, report
 from roled.core.credentials import Credentials, from_answer
-from roled.core.errors import AwsUnreachable, BadProfile, RoledError
+from roled.core.errors import AwsUnreachable, BadProfile, BrokenConfig, RoledError
 from roled.core.leases import Lease, Leases
 from roled.core.profiles import Chain, StaticOnly
 from roled.core.protocol import Request, json_line
@@ -179,10 +179,9 @@ class Keeper:
         if session:
             session.identity = chain.identity
         failure = await self._ensure(chain, waits=request.get("wait") == "1", switched=switched)
-        trouble = self._configs.trouble(question.files) if switched else None
         return [
             *self._lease_lines(chain, shell, failure),
-            *(report.say(trouble) if trouble else []),
+            *(self._said_of_config(question) if switched else []),
             *self._stamp(session, question, chain.identity),
         ]
 
@@ -230,7 +229,8 @@ class Keeper:
             "clock_skew": self._skew,
             "store": {"name": store.name, "working": not store.error, "error": store.error},
             "config": self._configs.rows(),
-            "profiles": [self._row(lease, now) for lease in self._leases],
+            # What was never asked for itself is a step on the way to another role.
+            "profiles": [self._row(lease, now) for lease in self._leases if lease.asked_at],
             "shells": [
                 {
                     "pid": one.pid,
@@ -252,6 +252,12 @@ class Keeper:
         if error:
             return _without(shell, error, until=policy.ASK_AGAIN)
         return [f"until {SOON}"]
+
+    def _said_of_config(self, question: Question) -> list[str]:
+        trouble = self._configs.trouble(question.files)
+        if trouble is None:
+            return []
+        return report.say(BrokenConfig(str(trouble), "until that is corrected, what the file said before counts"))
 
     async def _ensure(self, chain: Chain, *, waits: bool, switched: bool) -> RoledError | None:
         """Wait, as long as the asker may, until the chain's lease is usable; the error if that failed.

@@ -83,7 +83,11 @@ async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
     sts, keyring = Worker("sts"), Worker("keyring")
     store = Store(keyring.ask, clock=time.time)
     keeper: Keeper
-    with Watcher(lambda: loop.call_soon_threadsafe(keeper.poke)) as watcher:
+
+    def config_changed() -> None:
+        loop.call_soon_threadsafe(keeper.poke)
+
+    with Watcher(config_changed) as watcher:
         configs = Configs(awsconfig.read, awsconfig.signature, watcher.watch, _session_name())
         keeper = Keeper(
             Edges(

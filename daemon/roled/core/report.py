@@ -12,10 +12,14 @@ from roled.core.protocol import say_line
 HINT_INDENT = " " * len("roled: ")
 
 
+def lines(error: RoledError) -> list[str]:
+    """The one line for a person, and below it the hint if there is one."""
+    return [f"roled: {error}", *([HINT_INDENT + error.hint] if error.hint else [])]
+
+
 def say(error: RoledError) -> list[str]:
-    """The one line, and the hint below it, that a shell shows for an error."""
-    hint = [say_line(HINT_INDENT + error.hint)] if error.hint else []
-    return [say_line(f"roled: {error}"), *hint]
+    """The same in an answer to a shell."""
+    return [say_line(line) for line in lines(error)]
 
 
 def credentials_row(chain: Chain, credentials: Credentials) -> dict[str, Any]:

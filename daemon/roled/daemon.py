@@ -1,0 +1,35 @@
+"""`python -I -m roled.daemon [--background]`: the daemon's own process, kept small.
+
+asyncio does without ssl and hashlib without OpenSSL where they are missing, and the daemon needs neither: TLS is for the
+sts worker. Without the two libraries it is a third smaller, and it lives as long as the session.
+"""
+
+import importlib.util
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Run the daemon until it is told to stop; 0 also where one runs already."""
+    _do_without_openssl()
+    # Only now: these load asyncio and hashlib.
+    from roled import service  # noqa: PLC0415
+    from roled.core import report  # noqa: PLC0415
+    from roled.core.errors import RoledError  # noqa: PLC0415
+
+    try:
+        service.main(background="--background" in arguments)
+    except RoledError as error:
+        print(*report.lines(error), sep="\n", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    return 0
+
+
+def _do_without_openssl() -> None:
+    missing = None  # as an import of a module that is not there
+    sys.modules.setdefault("ssl", missing)  # type: ignore[arg-type]
+    if importlib.util.find_spec("_sha256") or importlib.util.find_spec("_sha2"):  # before and since Python 3.12
+        sys.modules.setdefault("_hashlib", missing)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
