@@ -163,7 +163,9 @@ def resolve(  # noqa: PLR0913, PLR0917  each is one thing that decides
     """How profile `name` becomes credentials for a shell with these variables.
 
     `session_name` is for the hops whose profile names none, `files` are where the reading came from,
-    `own_region` is the region that the user (and not roled) set in the shell. Raises UnknownProfile or BadProfile.
+    `own_region` is the region that the user (and not roled) set in the shell.
+
+    Raises UnknownProfile or BadProfile.
     """
     if name not in reading.profiles:
         raise _unknown(reading, name, files)
