@@ -10,6 +10,7 @@ It checks no signature: what AWS itself would refuse is the business of the stan
 
 import os
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -136,6 +137,7 @@ def reset() -> Answer:
 class FakeSts:
     """The server. Answers are used up in the order they were given; the last one stays."""
 
+    tls: ssl.SSLContext | None = None
     calls: list[Call] = field(default_factory=list)
     _answers: list[Reply] = field(default_factory=lambda: [session()])
 
@@ -144,6 +146,8 @@ class FakeSts:
         self._called = threading.Condition(self._lock)
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
@@ -162,7 +166,7 @@ class FakeSts:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def answer(self, first: Reply, *, then: Reply | None = None) -> None:
         """From now on, `first`; where there is a `then`, `first` once and `then` ever after."""

@@ -18,6 +18,7 @@ import boto3
 import botocore.session
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from roled.core import credentials
 from roled.core.errors import AwsUnreachable, BadAnswer, BadProfile, RoledError
@@ -96,6 +97,7 @@ def _client(request: Request) -> "STSClient":
                 aws_session_token=keys["session_token"],
                 config=CALL,
             )
+        _host(client.meta.endpoint_url)
     except (exceptions.BotoCoreError, ValueError) as error:
         raise BadProfile(
             "no STS address can be made of what the profile says",
@@ -173,9 +175,9 @@ def _translated(request: Request, endpoint: str, started: float) -> Iterator[Non
         ) from error
     except exceptions.ConnectionClosedError as error:
         raise AwsUnreachable(f"{host} closed the connection without an answer") from error
-    except exceptions.HTTPClientError as error:
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise AwsUnreachable(f"cannot reach {host}: {_reason(error)}", _NETWORK) from error
-    except (exceptions.BotoCoreError, ValueError, LookupError) as error:
+    except (exceptions.BotoCoreError, ResponseParserError, ValueError, LookupError) as error:
         raise _not_aws(host) from error
 
 
@@ -183,8 +185,9 @@ _NETWORK = "check the network, and the proxy if there is one"
 
 
 def _host(endpoint: str) -> str:
-    """Host and port alone: an address may hold a password."""
-    return urlsplit(endpoint).netloc.rpartition("@")[2]
+    """Host and port alone, since an address may hold a password; ValueError if it is none."""
+    parts = urlsplit(endpoint)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def _not_aws(host: str) -> RoledError:
