@@ -101,10 +101,9 @@ class Calls:
     filled_at: float = 0.0
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(policy.CONCURRENT_CALLS))
 
-    async def turn(self) -> None:
+    async def turn(self, now: float) -> None:
         """Wait until another call fits into the rate."""
-        now = asyncio.get_running_loop().time()
-        self.tokens = policy.allowance(self.tokens, now - self.filled_at) - 1
+        self.tokens = policy.allowance(self.tokens, max(0.0, now - self.filled_at)) - 1
         self.filled_at = now
         if self.tokens < 0:
             await asyncio.sleep(-self.tokens / policy.CALLS_PER_SECOND)
@@ -217,6 +216,8 @@ class Keeper:
             await store.forget_all()
         dropped = [identity for identity in held if self._leases.alive(identity, self._now())]
         for identity in held:
+            if flight := self._flights.pop(identity, None):
+                flight.cancel()
             self._leases.forget(identity)
             self._recall_stamps(identity)
         return [json_line({"forgotten": len(dropped)})]
@@ -257,7 +258,9 @@ class Keeper:
         trouble = self._configs.trouble(question.files)
         if trouble is None:
             return []
-        return report.say(BrokenConfig(str(trouble), "until that is corrected, what the file said before counts"))
+        return report.say(
+            BrokenConfig(str(trouble), "until that is corrected, what the file said before counts")
+        )
 
     async def _ensure(self, chain: Chain, *, waits: bool, switched: bool) -> RoledError | None:
         """Wait, as long as the asker may, until the chain's lease is usable; the error if that failed.
@@ -278,8 +281,7 @@ class Keeper:
         """The flight of a lease: the one under way, or a new one."""
         identity = lease.chain.identity
         if identity not in self._flights:
-            flight = self._flights[identity] = asyncio.create_task(self._renew(lease))
-            flight.add_done_callback(lambda _: self._flights.pop(identity, None))
+            self._flights[identity] = asyncio.create_task(self._renew(lease))
         return self._flights[identity]
 
     async def _renew(self, lease: Lease) -> None:
@@ -299,6 +301,9 @@ class Keeper:
             self._recall_stamps(chain.identity)
             if not found:
                 self._run_errand(self._edges.store.remember(chain, credentials))
+        finally:
+            if self._flights.get(chain.identity) is asyncio.current_task():
+                del self._flights[chain.identity]
         self._poked.set()
 
     async def _recalled(self, lease: Lease) -> Credentials | None:
@@ -313,7 +318,7 @@ class Keeper:
         """One AssumeRole: the last hop, signed by what the shorter chain gives."""
         keys = await self._signing_keys(chain.parent)
         async with self._calls.gate:
-            await self._calls.turn()
+            await self._calls.turn(self._edges.clock())
             answer = await self._edges.assume_role(_assume_request(chain, keys))
         self._skew = (
             skew if abs(skew := float(answer.get("skew") or 0.0)) >= 2 else 0.0

@@ -46,7 +46,8 @@ class AssumeRefused(RoledError):
 
 
 class SourceRefused(AssumeRefused):
-    """STS does not accept the credentials that the chain starts from: unknown, disabled, expired or mistyped keys."""
+    """STS does not accept the credentials that the chain starts from: unknown, disabled, expired or mistyped
+    keys."""
 
     code = "source-refused"
 
