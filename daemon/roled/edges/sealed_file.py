@@ -46,9 +46,7 @@ class SealedFile(KeyringBackend):
         """Without keyring's own, which lets KEYRING_PROPERTY_* replace any attribute."""
         self._folder = os.path.abspath(folder)
         self._key_name = f"roled:{self._folder}"
-        with self._locked():
-            if _find_key(self._key_name) is None:
-                _make_key(self._key_name)
+        _find_key(self._key_name)
 
     def get_password(self, service: str, username: str) -> str | None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -68,7 +66,11 @@ class SealedFile(KeyringBackend):
             entries = self._read(folder)
             if entries.get(service, {}).pop(username, None) is None:
                 raise PasswordDeleteError("no such item")
-            self._write(folder, entries)
+            if any(entries.values()):
+                self._write(folder, entries)
+            else:  # nothing is left to seal: copies of the file become noise for ever
+                _drop_key(self._key_name)
+                os.unlink(FILE_NAME, dir_fd=folder)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -148,18 +150,16 @@ SYSTEM_CALLS = {
 }
 
 # From linux/keyctl.h.
-SETPERM, LINK, SEARCH, READ, SET_TIMEOUT = 5, 8, 10, 11, 15
+SETPERM, LINK, SEARCH, READ, SET_TIMEOUT, INVALIDATE = 5, 8, 10, 11, 15, 21
 PROCESS_KEYRING, USER_KEYRING = -2, -4
 POSSESSOR_ONLY = 0x3F000000  # every right for who holds the keyring, none for anybody else
 
 
 def _find_key(name: str) -> bytes | None:
-    """The key, which lives on from now; None when there is none, or no more."""
-    # A process with a session keyring of its own may add to @u, but reads only what its @p leads to.
-    _keyctl(LINK, USER_KEYRING, PROCESS_KEYRING)
+    """The key, which lives on for KEY_LIFETIME; None when there is none, or no more."""
+    value = ctypes.create_string_buffer(KEY_SIZE)
     try:
-        key = _keyctl(SEARCH, PROCESS_KEYRING, b"user", name.encode(), 0)
-        value = ctypes.create_string_buffer(KEY_SIZE)
+        key = _search(name)
         size = _keyctl(READ, key, value, KEY_SIZE)
         _keyctl(SET_TIMEOUT, key, KEY_LIFETIME)
     except OSError as error:
@@ -175,6 +175,17 @@ def _make_key(name: str) -> bytes:
     _keyctl(SETPERM, key, POSSESSOR_ONLY)
     _keyctl(SET_TIMEOUT, key, KEY_LIFETIME)
     return value
+
+
+def _drop_key(name: str) -> None:
+    _keyctl(INVALIDATE, _search(name))
+
+
+def _search(name: str) -> int:
+    """The kernel's number of the key."""
+    # A process with a session keyring of its own may add to @u, but reads only what its @p leads to.
+    _keyctl(LINK, USER_KEYRING, PROCESS_KEYRING)
+    return _keyctl(SEARCH, PROCESS_KEYRING, b"user", name.encode(), 0)
 
 
 def _keyctl(operation: int, *arguments: object) -> int:
