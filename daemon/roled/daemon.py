@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
 def _do_without_openssl() -> None:
     missing = None  # as an import of a module that is not there
     sys.modules.setdefault("ssl", missing)  # type: ignore[arg-type]
-    if importlib.util.find_spec("_sha256") or importlib.util.find_spec("_sha2"):  # before and since Python 3.12
+    if importlib.util.find_spec("_sha256") or importlib.util.find_spec(
+        "_sha2"
+    ):  # before and since Python 3.12
         sys.modules.setdefault("_hashlib", missing)  # type: ignore[arg-type]
 
 
