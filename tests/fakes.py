@@ -1,4 +1,4 @@
-"""The keeper's outside, made of values: a clock that tests move, an STS and a store that remember what was asked."""
+"""The keeper's outside, made of values: a clock that tests move, an STS that remembers, a store of a dict."""
 
 import asyncio
 from collections.abc import Hashable
@@ -41,7 +41,7 @@ class Clock:
 
 @dataclass
 class Sts:
-    """Answers every AssumeRole with a session of `lifetime` seconds, or with `error`; `gate` holds answers back."""
+    """Answers with a session of `lifetime` seconds, or with `error`; `gate` holds answers back."""
 
     clock: Clock
     lifetime: float = 3600
@@ -60,13 +60,14 @@ class Sts:
         if self.error:
             raise self.error
         now = self.clock() + self.skew
+        name = request["role_arn"].split("/")[-1]
         return {
             "access_key_id": f"ASIA{number:016d}",
             "secret_access_key": f"{number:040d}",
             "session_token": f"token{number}",
             "issued_at": now,
             "expires_at": now + self.lifetime,
-            "assumed_role_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{request['role_arn'].split('/')[-1]}/roled-ann",
+            "assumed_role_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/roled-ann",
             "skew": self.skew,
         }
 
@@ -111,7 +112,7 @@ class Process:
 
 
 @dataclass
-class Files_:
+class AwsFiles:
     """The AWS files: what reading them gives, and whether they changed."""
 
     profiles: dict[str, dict[str, str]]
@@ -135,7 +136,7 @@ class World:
         self.sts = Sts(self.clock)
         self.store = Store()
         self.stamps = Stamps()
-        self.files = Files_({name: dict(settings) for name, settings in PROFILES.items()})
+        self.files = AwsFiles({name: dict(settings) for name, settings in PROFILES.items()})
         self.processes: dict[int, Process] = {}
         self.keeper = self.restarted()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 from typing import Any
 
@@ -50,9 +51,9 @@ def restart() -> None:
 @click.option("--background", is_flag=True, help="Log to the log file only, as one that a shell started.")
 def daemon(*, background: bool) -> None:
     """Run the daemon until Ctrl-C or `roled stop`. This is what systemd and launchd call."""
-    from roled import service
-
-    service.main(background=background)
+    # In place of this process, which has loaded what a daemon should not carry for days.
+    module = ["-I", "-m", "roled.daemon", *(["--background"] if background else [])]
+    os.execv(sys.executable, [sys.executable, *module])  # noqa: S606  there is no shell to start it with
 
 
 def _stop() -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ def start(runtime: str) -> None:
         os.ftruncate(lock, 0)
         os.pwrite(lock, b" ".join((*recent, b"%.3f" % now)), 0)
         child = subprocess.Popen(
-            [sys.executable, "-I", "-m", "roled", "daemon", "--background"],
+            [sys.executable, "-I", "-m", "roled.daemon", "--background"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
