@@ -10,6 +10,7 @@ Tests steer it under /_standin, unsigned:
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -34,8 +35,8 @@ S3_TOLERANCE = 15 * 60.0
 class Call:
     """One call to STS, as the client put it; "" for what it left out.
 
-    `at` is epoch seconds by this AWS's clock, `outcome` is "ok", the code of an error or the kind of a fault.
-    Only "ok" says that `signer`, an ARN, is proven.
+    `at` is epoch seconds by this AWS's clock. `outcome` is "ok", the code of an error, or the kind of the
+    fault that stood in an answer's place; only "ok" says that `signer`, an ARN, is proven.
     """
 
     at: float
@@ -90,34 +91,34 @@ class Application:
         parameters = dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
         action, role = parameters.get("Action", ""), parameters.get("RoleArn", "").rsplit("/", 1)[-1]
         struck = self.faults.take(faults.KINDS.keys() - {"clock"}, action, role)
+        self._closing.wait(struck.get("delay", 0))
+        if fault := next((kind for kind in struck if kind in faults.INSTEAD), None):
+            self._record(request, parameters, fault, now)
+            return self._strike(fault, struck[fault], request)
         try:
-            response, outcome = self._struck(struck, request), next(iter(struck), "ok")
-            if response is None:
-                result = self._tokens.perform(
-                    parameters, self._authenticate(request, now), now, struck.get("lifetime")
-                )
-                response, outcome = (
-                    answers.result(action, _replaced(result, struck.get("answer") or {})),
-                    "ok",
-                )
+            result = self._tokens.perform(
+                parameters, self._authenticate(request, now), now, struck.get("lifetime")
+            )
+            response, outcome = answers.result(action, _replaced(result, struck.get("answer", {}))), "ok"
         except Refusal as refusal:
             response, outcome = answers.refused(refusal, "sts"), refusal.code
         self._record(request, parameters, outcome, now)
         return response
 
-    def _struck(self, struck: Mapping[str, Any], request: Request) -> Response | None:
-        """The answer of a fault that leaves no room for the true one."""
-        if self._closing.wait(struck.get("delay", 0)) or "hang" in struck:
-            self._closing.wait()
-            return Response(status=503)
-        if "drop" in struck:
-            request.environ["werkzeug.socket"].close()
-            return Response(status=503)
-        if "error" in struck:
-            raise Refusal(struck["error"], "ordered by a test", 400)
-        if "garbage" in struck:
-            return Response("\x00 no XML at all <", 200, mimetype="text/xml")
-        return Response("out of order", int(struck["status"])) if "status" in struck else None
+    def _strike(self, kind: str, value: Any, request: Request) -> Response:
+        """What stands in the place of the true answer."""
+        match kind:
+            case "error":
+                return answers.refused(Refusal(value, "ordered by a test", 400), "sts")
+            case "status":
+                return Response(status=value)
+            case "garbage":
+                return Response("\x00 no XML at all <", 200, mimetype="text/xml")
+            case "drop":
+                request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            case _:
+                self._closing.wait()
+        return Response(status=503)
 
     def _authenticate(self, request: Request, now: float) -> Caller:
         """Who has really signed this request, or Refusal."""

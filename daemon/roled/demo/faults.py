@@ -12,11 +12,12 @@ KINDS = {
     "drop": "the connection is closed without an answer",
     "garbage": "status 200 and a body that is no XML",
     "error": "the code of an error with status 400: ExpiredToken, Throttling, ...",
-    "status": "the HTTP status of an answer that holds no AWS error: 500, 503, ...",
+    "status": "the HTTP status of an answer without a body: 500, 503, ...",
     "lifetime": "seconds that the session really lives",
     "answer": "texts to put into the answer, by name: AccessKeyId, SessionToken, Expiration, Arn, ...",
     "clock": "seconds by which this AWS's clock is ahead; strikes every service",
 }
+INSTEAD = {"hang", "drop", "garbage", "error", "status"}  # those that leave no room for the true answer
 
 
 @dataclass(frozen=True, slots=True)

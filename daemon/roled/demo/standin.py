@@ -25,9 +25,9 @@ from roled.demo.tokens import Tokens
 class StandIn:
     """An AWS with the story's accounts, served on 127.0.0.1 for as long as the `with` block lasts.
 
-    `session_seconds` caps what sessions live, below AWS's shortest of 15 minutes too; a duration that a client
-    asks for is judged as in AWS all the same. `clock` gives epoch seconds. One per process at a time, since
-    moto's state is global.
+    `session_seconds` caps what sessions live, below AWS's shortest of 15 minutes too; a duration that a
+    client asks for is judged as in AWS all the same. `clock` gives epoch seconds. One per process at a time,
+    since moto's state is global.
     """
 
     def __init__(
@@ -38,9 +38,11 @@ class StandIn:
         aws.enforce()
         self._application = Application(aws, Tokens(aws, session_seconds), clock)
         self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", port, self._application, threaded=True, request_handler=_Silent
+            "127.0.0.1", port, self._application, threaded=True, request_handler=_Quiet
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="stand-in", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="stand-in", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,7 +77,11 @@ class StandIn:
         accounts.write_files(home, self.endpoint, self.keys)
 
 
-class _Silent(WSGIRequestHandler):
+class _Quiet(WSGIRequestHandler):
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Without the Date of this machine: the application has set that of its own clock."""
+        self.send_response_only(code, message)
+
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - as in werkzeug
         """Requests are in the record of calls; a line for each would only disturb the story."""
 
