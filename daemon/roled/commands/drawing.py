@@ -108,9 +108,9 @@ def _lines(answer: Mapping[str, Any], home: str) -> Iterator[tuple[str, Text]]:
         yield "store", _text(": ".join(filter(None, (store["name"], store["error"]))), "yellow")
     for number, file in enumerate(answer["config"]):
         label = "" if number else "config"
-        path, error = _under_home(file["path"], home), file["error"]
-        problem = f": {error}; its last good reading is in use" if error else ""
-        yield label, _text(path + problem, "red" if error else "")
+        path, error = file["path"], file["error"]  # the error names the path by itself
+        line = f"{error}; what it said before stays in force" if error else path
+        yield label, _text(line.replace(path, _under_home(path, home)), "red" if error else "")
     skew = answer["clock_skew"] or 0
     if abs(skew) > NOTABLE_SKEW:
         direction = "behind" if skew > 0 else "ahead of"

@@ -58,9 +58,10 @@ def say(line: str, hint: str = "") -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    """Type and place only: the text of a foreign exception may hold anything, secrets included."""
-    reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-    return f"unexpected {type(error).__name__} at {_site(error.__traceback__)}{reason}"
+    """Type and place: the text of a foreign exception may hold anything, secrets included."""
+    reasons = [error.strerror, error.filename] if isinstance(error, OSError) else []
+    place = f"unexpected {type(error).__name__} at {_site(error.__traceback__)}"
+    return ": ".join([place, *(str(reason) for reason in reasons if reason)])
 
 
 def _site(traceback: TracebackType | None) -> str:
