@@ -306,6 +306,16 @@ def test_a_folder_removed_and_made_again_is_watched_again(watched: Watched, conf
     assert watched.notices(lambda: in_place(config))
 
 
+def test_a_folder_removed_before_it_held_the_file_is_watched_again(watched: Watched, config: Path) -> None:
+    config.unlink()
+    watched.on(config)
+    assert watched.notices(config.parent.rmdir)
+    watched.settle()
+    assert watched.notices(config.parent.mkdir)
+    watched.settle()
+    assert watched.notices(lambda: config.write_text("[default]\n"))
+
+
 def test_a_folder_removed_and_made_again_at_once_is_watched_again(watched: Watched, config: Path) -> None:
     """The new folder often gets the number of the old one: only the event tells that the watch is gone."""
     watched.on(config)

@@ -1,8 +1,9 @@
 """watchdog: "the files changed", once per burst.
 
-Folders are watched and not files, for an editor replaces a file by renaming another over it. What a path leads
-to also changes where a link on its way is pointed elsewhere: the folder of each such link is watched too. Of a
-path that does not exist, it is the nearest folder that does. Events about other names there are passed over.
+Folders are watched and not files, for an editor replaces a file by renaming another over it. What a path
+leads to also changes where a link on its way is pointed elsewhere: the folder of each such link is watched
+too. Of a path that does not exist, it is the nearest folder that does. Events about other names there are
+passed over.
 
 Events may be lost: a watch ends with its folder, and some file systems send none. So the files' stat is
 compared whenever the watches were looked after, and `check` asks for that: without a single event, a change
@@ -156,7 +157,6 @@ class _Sentries(FileSystemEventHandler):
             str, tuple[object, ObservedWatch]
         ] = {}  # by folder, with what the folder was then
         self._names: frozenset[str] = frozenset()
-        self._dead: set[str] = set()
         self._retry_at = 0.0
 
     def post(self, paths: Iterable[str]) -> None:
@@ -183,10 +183,8 @@ class _Sentries(FileSystemEventHandler):
     def dispatch(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in its thread."""
         source, destination = os.fsdecode(event.src_path), os.fsdecode(event.dest_path)
-        died = isinstance(event, DirDeletedEvent) and source in self._watches
-        if died:
-            self._dead.add(source)
-        if died or source in self._names or destination in self._names:
+        went = isinstance(event, DirDeletedEvent) and source in self._watches
+        if went or source in self._names or destination in self._names:
             self._on_event()
 
     def _place(self, paths: Iterable[str]) -> bool:
@@ -210,11 +208,10 @@ class _Sentries(FileSystemEventHandler):
     def _is_good(self, folder: str, wanted: Mapping[str, object]) -> bool:
         known, watch = self._watches[folder]
         alive = any(emitter.watch == watch and emitter.is_alive() for emitter in self._observing().emitters)
-        return alive and folder not in self._dead and wanted.get(folder) == known
+        return alive and wanted.get(folder) == known
 
     def _withdraw(self, folder: str) -> None:
         _, watch = self._watches.pop(folder)
-        self._dead.discard(folder)
         self._observing().unschedule(watch)
 
     def _observing(self) -> BaseObserver:
