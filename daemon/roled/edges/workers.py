@@ -59,7 +59,7 @@ class Worker:
         self, kind: str, environ: Mapping[str, str] = os.environ, *, idle_after: float = IDLE
     ) -> None:
         self._kind = kind
-        self._environ = environ
+        self._environment = environment(environ)
         self._idle_after = idle_after
         self._turns = asyncio.Semaphore(AT_ONCE[kind])
         self._starting = asyncio.Lock()
@@ -92,7 +92,7 @@ class Worker:
     async def _running(self) -> "_Child":
         async with self._starting:  # several questions, one child
             if self._child is None or not self._child.alive:
-                self._child = await _start(self._kind, environment(self._environ), START)
+                self._child = await _start(self._kind, self._environment, START)
             return self._child
 
     def _keep(self) -> None:
@@ -124,10 +124,11 @@ async def _start(kind: str, environ: Mapping[str, str], seconds: float) -> "_Chi
     child = _Child(kind, process)
     try:
         await child.answer(READY, seconds)
-    except WorkerFailed as error:
-        raise WorkerFailed(str(error), f"to see why, run: {shlex.join(command)} </dev/null") from error
-    except BaseException:
-        child.kill("was not needed")
+    except BaseException as error:
+        child.kill("was given up")
+        await child.ended()
+        if isinstance(error, WorkerFailed):
+            error.hint = f"to see why, run: {shlex.join(command)} </dev/null"
         raise
     return child
 
@@ -136,13 +137,17 @@ class _Child:
     """A running process: questions out, answers in by their number, until either side ends it."""
 
     def __init__(self, kind: str, process: Process) -> None:
-        self.alive = True
         self._kind = kind
         self._process = process
         self._numbers = itertools.count(READY + 1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._over: Message | None = None  # once it has ended, the answer to everything
         self._expect(READY)
         self._reading = asyncio.create_task(self._read())
+
+    @property
+    def alive(self) -> bool:
+        return self._over is None
 
     async def ask(self, request: Message, seconds: float) -> dict[str, Any]:
         number = next(self._numbers)
@@ -170,15 +175,15 @@ class _Child:
 
     def kill(self, why: str) -> None:
         """End the process and its children; what was asked and not answered fails."""
-        self.alive = False
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: not permitted on a zombie
                 os.killpg(self._process.pid, signal.SIGKILL)
-        message = f"the {self._kind} worker {why}"
-        failed = {"error": {"code": WorkerFailed.code, "message": message, "hint": "", "skew": None}}
+        if self._over is None:
+            message = f"the {self._kind} worker {why}"
+            self._over = {"error": {"code": WorkerFailed.code, "message": message, "hint": "", "skew": None}}
         for answered in self._waiting.values():
             if not answered.done():
-                answered.set_result(failed)
+                answered.set_result(self._over)
 
     async def ended(self) -> None:
         """Return once the process is gone."""
@@ -186,7 +191,9 @@ class _Child:
         await self._process.wait()
 
     def _expect(self, number: int) -> None:
-        self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answered = asyncio.get_running_loop().create_future()
+        if self._over:
+            answered.set_result(self._over)
 
     async def _read(self) -> None:
         answers = self._process.stdout
