@@ -28,7 +28,7 @@ FILE_NAME = "store"
 MAGIC = b"roled sealed 1\n"
 NONCE_SIZE = 12
 KEY_SIZE = 32
-MAX_SIZE = 8 * 1024 * 1024  # far above what any number of roles needs; a bigger file is not ours
+MAX_SIZE = 8 * 1024 * 1024  # far above what any number of roles needs; the rest of a bigger file is not read
 
 # Temporary credentials live 12 hours at most and each write renews the key, so it outlives what it seals.
 KEY_LIFETIME = 13 * 3600  # seconds
@@ -115,9 +115,7 @@ def _content(folder: int) -> bytes:
     with open(file, "rb") as stream:
         found = os.fstat(file)
         private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
-        if not stat.S_ISREG(found.st_mode) or not private or found.st_size > MAX_SIZE:
-            return b""
-        return stream.read(MAX_SIZE)
+        return stream.read(MAX_SIZE) if stat.S_ISREG(found.st_mode) and private else b""
 
 
 def _replace(folder: int, content: bytes) -> None:
