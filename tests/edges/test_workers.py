@@ -22,6 +22,7 @@ from roled.edges.workers import Worker, environment
 
 SECRET = "canarySecretAccessKeycanarySecretAccess0"
 TOKEN = "canarySessionToken" * 8
+WORKER = [sys.executable, "-I", "-m", "roled.worker", "sts"]
 PLENTY = 30.0  # seconds, where the test is not about time
 
 
@@ -301,15 +302,28 @@ def test_a_child_is_told_how_to_reach_aws_and_the_keyring_and_nothing_more() -> 
 
 def test_a_worker_ends_with_its_stdin_even_in_the_middle_of_a_call(aws: FakeSts) -> None:
     aws.answer(fake_sts.hang())
-    command = [sys.executable, "-I", "-m", "roled.worker", "sts"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         process.stdin.write(json.dumps({**assume_role(aws.url), "id": 1}).encode() + b"\n")
         process.stdin.flush()
         aws.wait_for_calls(1)
-        process.send_signal(signal.SIGINT)  # Ctrl-C is not for workers
         process.stdin.close()
         assert process.wait(timeout=2) == 0
+
+
+def test_ctrl_c_is_not_for_workers() -> None:
+    # A job in the background of a script would hand down that it ignores SIGINT.
+    start = f"from os import *; from signal import *; signal(SIGINT, SIG_DFL); execv({WORKER[0]!r}, {WORKER})"
+    command = [sys.executable, "-c", start]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stdin.write(b'{"id": 1, "op": "dance"}\n')
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == 1
+        process.stdin.close()
 
 
 def test_what_libraries_print_or_read_never_touches_the_pipes() -> None:
