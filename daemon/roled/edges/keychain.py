@@ -31,9 +31,7 @@ SERVICE = "roled"
 INDEX = "index"  # no identity: those are 64 hex digits
 SCHEMA = 1
 
-PATIENCE = (
-    1.0  # seconds for one D-Bus call, so that a stuck service leaves the worker time for the next backend
-)
+PATIENCE = 1.0  # seconds for one D-Bus call: a stuck service leaves the worker time for the next backend
 
 Opener = Callable[[], KeyringBackend]
 
