@@ -396,9 +396,9 @@ def _service_endpoint_url(reading: Reading, name: str) -> str | None:
     if section is None:
         return None
     services = reading.services.get(section)
-    if not services:
+    if services is None:
         raise BadProfile(
-            f"profile {name} names the services section {section}, which does not exist or is empty",
+            f"profile {name} names the services section {section}, which does not exist",
             f"add [services {section}] to the config file, or take services out of [profile {name}]",
         )
     sts = services.get("sts", {})
