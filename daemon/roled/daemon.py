@@ -1,6 +1,6 @@
 """`python -I -m roled.daemon [--background]`: the daemon's own process, kept small.
 
-asyncio does without ssl and hashlib without OpenSSL where they are missing, and the daemon needs neither: TLS is
+asyncio does without ssl, and hashlib without OpenSSL, where they are missing; the daemon needs neither, as TLS is
 for the sts worker. Without OpenSSL the process, which lives as long as the session, is a third smaller.
 """
 

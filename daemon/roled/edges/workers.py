@@ -23,33 +23,16 @@ START = 15.0  # seconds to import everything, on a busy machine with a cold cach
 LONGEST_LINE = 1024 * 1024  # bytes; a session token has up to 16 KiB
 AT_ONCE = {"sts": 4, "keyring": 1}  # questions that a child of this kind works on at the same time
 
-PASSED_ON = frozenset(
-    {
-        "HOME",
-        "PATH",
-        "LANG",
-        "DBUS_SESSION_BUS_ADDRESS",
-        "XDG_RUNTIME_DIR",
-        "XDG_CURRENT_DESKTOP",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "ROLED_RUNTIME_DIR",
-    }
-)
-PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})  # upper and lower case both count
-
-READY = 0  # a child's first line answers this question, which nobody asks
+# What a child doesn't get to know: whose AWS it is, who could be asked something, and which keyring others prefer.
+# All else stays, for what wraps the daemon (a proxy's settings or preloaded library) must wrap its children.
+KEPT_BACK = re.compile(r"(AWS|BOTO|KEYRING|LISTEN)_.*|PYTHON.*|(WAYLAND_)?DISPLAY|SSH_ASKPASS|NOTIFY_SOCKET")
 
 Message = Mapping[str, Any]
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a child gets to know: how to reach AWS and the keyring, not who asks or where to show a prompt."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name in PASSED_ON or name.startswith("LC_") or name.upper() in PROXIES
-    }
+    """What a child gets to know of the daemon's environment."""
+    return {name: value for name, value in environ.items() if not KEPT_BACK.fullmatch(name)}
 
 
 class Worker:
