@@ -23,8 +23,8 @@ def runtime() -> Iterator[str]:
 def environ(tmp_path: Path, runtime: str) -> dict[str, str]:
     """The environment of a person who has no variable of AWS's set."""
     (tmp_path / ".aws").mkdir()
-    passed_on = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    return passed_on | {
+    return {
+        "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",
         "SHELL": "/bin/bash",

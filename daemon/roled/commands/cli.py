@@ -37,10 +37,6 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if (
-            cmd_name not in COMMANDS and ctx.resilient_parsing
-        ):  # a line that is being completed may say anything
-            return None
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name].partition(":")
             command: click.Command = getattr(importlib.import_module(module), name)

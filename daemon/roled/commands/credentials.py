@@ -54,7 +54,7 @@ def credential_process(profile: str) -> None:
     click.echo(json.dumps(answer))
 
 
-@click.command(short_help="Drop credentials, here and in the keyring.")
+@click.command(short_help="Drop credentials from memory and keyring.")
 @click.argument("profile", required=False, shell_complete=profile_names)
 def forget(profile: str | None) -> None:
     """Drop the credentials of PROFILE, or all, from memory, from the keyring and from every shell.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REDRAW = 1.0  # seconds
 
 
-@click.command(short_help="Show profiles in use, time left and the daemon's health.")
+@click.command(short_help="Show the profiles in use and how long they last.")
 @click.option("-w", "--watch", is_flag=True, help="Draw it anew every second, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the daemon answers, as JSON.")
 def status(*, watch: bool, as_json: bool) -> None:
