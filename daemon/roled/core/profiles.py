@@ -223,17 +223,21 @@ def _hops(reading: Reading, name: str, session_name: str) -> tuple[StaticKeys, t
         path.append(source)
         if _has_static_keys(reading.profiles[source]) or not _assumes_role(reading.profiles[source]):
             return _source(reading, source) or _no_source(reading, path), tuple(reversed(hops))
-        if (hops[-1].duration_seconds or 0) > LONGEST_CHAINED_SESSION:
-            raise BadProfile(
-                f"profile {path[-2]} asks for duration_seconds = {hops[-1].duration_seconds}, "
-                f"but AWS gives a role that is assumed from another role {LONGEST_CHAINED_SESSION} at most",
-                f"lower it, or take it out of [profile {path[-2]}]",
-            )
+        _check_chained(path[-2], hops[-1], source)
         hops.append(_hop(reading, source, session_name))
     raise BadProfile(
         f"the chain of source profiles behind {name} is longer than {MAX_HOPS} roles",
         f"shorten it: it begins {' -> '.join(path[:4])} -> ...",
     )
+
+
+def _check_chained(name: str, hop: Hop, source: str) -> None:
+    if (hop.duration_seconds or 0) > LONGEST_CHAINED_SESSION:
+        raise BadProfile(
+            f"profile {name} asks for duration_seconds = {hop.duration_seconds}, "
+            f"but AWS gives a chained role {LONGEST_CHAINED_SESSION} at most",
+            f"its source profile {source} is a role too: lower it, or take it out of [profile {name}]",
+        )
 
 
 def _hop(reading: Reading, name: str, session_name: str) -> Hop:
@@ -352,7 +356,10 @@ def _has_static_keys(settings: Settings) -> bool:
 def _sts(reading: Reading, name: str, shell: Mapping[str, str], region: str) -> Sts:
     settings = reading.profiles[name]
     if not REGION.fullmatch(region):
-        raise BadProfile("the AWS_REGION or AWS_DEFAULT_REGION of this shell is not the name of a region")
+        raise BadProfile(
+            "the AWS_REGION or AWS_DEFAULT_REGION of this shell is no region",
+            "set it to a name like eu-west-1, or unset it",
+        )
     endpoint_url = _endpoint_url(reading, name, shell)
     regional_endpoints = None if endpoint_url else _regional_endpoints(settings, name, shell)
     return Sts(region, endpoint_url, regional_endpoints, _ca_bundle(settings, name, shell))
