@@ -293,6 +293,7 @@ class Keeper:
             if not lease.record(credentials, self._edges.random()):
                 raise AwsUnreachable("AWS answered with a session that ends no later than the one held")
         except RoledError as error:
+            self._skew = self._skew if error.skew is None else error.skew
             lease.record_failure(error, self._now(), self._edges.random())
             log.warning("profile %s: %s", chain.profile, error)
         else:
@@ -320,9 +321,7 @@ class Keeper:
         async with self._calls.gate:
             await self._calls.turn(self._edges.clock())
             answer = await self._edges.assume_role(_assume_request(chain, keys))
-        self._skew = (
-            skew if abs(skew := float(answer.get("skew") or 0.0)) >= 2 else 0.0
-        )  # Date has whole seconds
+        self._skew = float(answer.get("skew") or 0.0)
         return from_answer(answer, chain.role_arn, self._now())
 
     async def _signing_keys(self, chain: Chain) -> dict[str, str | None]:

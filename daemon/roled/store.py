@@ -17,7 +17,6 @@ from roled.core.profiles import Chain
 
 BUDGET = 3.0  # seconds for one question
 REST = 300.0  # seconds without questions after one failed
-SCHEMA = 1
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +36,22 @@ class Store:
         self.error = ""
 
     async def open(self) -> None:
-        """Choose the keyring; `name` says which."""
-        answer = await self._try({"op": "open"})
-        if answer is not None:
-            self.name = str(answer["name"])
-            log.info("store: %s", self.name)
+        """Choose the keyring, before the first shell waits for it."""
+        await self._try({"op": "open"})
 
     async def recall(self, chain: Chain, now: float) -> Credentials | None:
         """The stored credentials of a chain, if they are still good."""
         answer = await self._try({"op": "recall", "identity": chain.identity})
         text = answer.get("text") if answer else None
-        if not text:
-            return None
         try:
-            item = json.loads(text)
-            if (item["schema"], item["identity"]) != (SCHEMA, chain.identity):
-                return None
-            return from_json(item["credentials"], chain.role_arn, now)
-        except (ValueError, KeyError, TypeError, RoledError):
+            return from_json(json.loads(text), chain.role_arn, now) if text else None
+        except (ValueError, TypeError, AttributeError, RoledError):
             return None  # expired or damaged: as good as missing
 
     async def remember(self, chain: Chain, credentials: Credentials) -> None:
-        item = {"schema": SCHEMA, "identity": chain.identity, "credentials": to_json(credentials)}
-        request = {"identity": chain.identity, "text": json.dumps(item), "expires_at": credentials.expires_at}
-        await self._try({"op": "remember", **request})
+        text = json.dumps(to_json(credentials))
+        item = {"identity": chain.identity, "text": text, "expires_at": credentials.expires_at}
+        await self._try({"op": "remember", **item})
 
     async def forget(self, identity: str) -> None:
         await self._try({"op": "forget", "identity": identity})
@@ -79,5 +70,8 @@ class Store:
             self.error = str(error)
             log.warning("store: %s; left alone for %d s", error, REST)
             return None
+        if answer["name"] != self.name:  # a worker that was started anew may have found another keyring
+            self.name = str(answer["name"])
+            log.info("store: %s", self.name)
         self.error = ""
         return answer

@@ -58,20 +58,22 @@ def _load_keyring() -> Answerer:
         return keychain.open_keychain(os.environ, lambda: sealed_file.SealedFile(folder))
 
     def answer(request: Request) -> dict[str, Any]:
+        keychain = opened()
+        outcome = {"name": keychain.name}
         match request["op"]:
             case "open":
-                return {"name": opened().name}
+                return outcome
             case "remember":
-                opened().remember(request["identity"], request["text"], request["expires_at"])
+                keychain.remember(request["identity"], request["text"], request["expires_at"])
             case "recall":
-                return {"text": opened().recall(request["identity"])}
+                return {**outcome, "text": keychain.recall(request["identity"])}
             case "forget":
-                opened().forget(request["identity"])
+                keychain.forget(request["identity"])
             case "forget_all":
-                opened().forget_all()
+                keychain.forget_all()
             case _:
                 raise _unknown(request)
-        return {}
+        return outcome
 
     return answer
 

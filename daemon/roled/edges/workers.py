@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -26,6 +27,8 @@ AT_ONCE = {"sts": 4, "keyring": 1}  # questions that a child of this kind works 
 # What a child doesn't get to know: whose AWS it is, who could be asked something, and which keyring others prefer.
 # All else stays, for what wraps the daemon (a proxy's settings or preloaded library) must wrap its children.
 KEPT_BACK = re.compile(r"(AWS|BOTO|KEYRING|LISTEN)_.*|PYTHON.*|(WAYLAND_)?DISPLAY|SSH_ASKPASS|NOTIFY_SOCKET")
+
+READY = 0  # a child's first line answers this question, which nobody asks
 
 Message = Mapping[str, Any]
 
