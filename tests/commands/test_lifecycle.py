@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from fake_daemon import ENDED_PID, FakeDaemon, Roled
 
+from roled.commands import asking
+from roled.core.errors import DaemonUnreachable
+
 
 def test_start_says_that_the_daemon_already_runs(roled: Roled, fake: FakeDaemon) -> None:
     finished = roled("start")
@@ -37,6 +40,41 @@ def test_a_runtime_folder_that_others_can_read_is_not_trusted(roled: Roled, runt
     finished = roled("status")
     assert (finished.returncode, finished.stdout) == (4, "")
     assert "is not a private folder of this user" in finished.stderr
+
+
+def test_a_runtime_folder_that_cannot_be_made_is_named(roled: Roled) -> None:
+    finished = roled("start", env={"ROLED_RUNTIME_DIR": "/dev/null/roled"})
+    assert (finished.returncode, finished.stdout) == (4, "")
+    assert finished.stderr == (
+        "roled: the folder /dev/null/roled can't be made: Not a directory\n"
+        "       name another one in ROLED_RUNTIME_DIR\n"
+    )
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_told_before_anything_is_started(
+    roled: Roled, runtime: str
+) -> None:
+    finished = roled("start", env={"ROLED_RUNTIME_DIR": f"{runtime}/{'long/' * 30}"})
+    assert finished.returncode == 1
+    assert "is too long for this system\n       name a shorter folder in ROLED_RUNTIME_DIR" in finished.stderr
+
+
+def test_a_daemon_that_does_not_come_up_is_told_with_the_way_to_see_why(
+    runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(runtime, "socket").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("ROLED_RUNTIME_DIR", runtime)
+    monkeypatch.setattr(asking, "STARTING", 0.1)
+    with pytest.raises(DaemonUnreachable) as raised:
+        asking.ask("ping")
+    assert (str(raised.value), raised.value.hint) == ("the daemon does not start", "see why: roled daemon")
+
+
+def test_the_daemon_in_the_foreground_says_on_stderr_why_it_ends(roled: Roled, runtime: str) -> None:
+    Path(runtime, "socket").write_text("in the way", encoding="utf-8")
+    finished = roled("daemon")
+    assert finished.returncode == 1
+    assert "is in the way and not a socket" in finished.stderr
 
 
 def test_the_daemon_is_started_used_and_stopped(roled: Roled, runtime: str) -> None:

@@ -56,10 +56,17 @@ def structured(lines: list[str]) -> Any:
 
 def _start() -> None:
     """Start the daemon, and wait until it answers."""
+    runtime = paths.runtime_dir(os.environ)
+    try:
+        paths.prepare(runtime)  # the daemon does so too, but nobody sees what it complains about
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "name another one in ROLED_RUNTIME_DIR"
+        raise DaemonUnreachable(f"the folder {runtime} can't be made: {reason}", hint) from error
     give_up_at = time.monotonic() + STARTING
     while time.monotonic() < give_up_at:
         with _in_our_words(STARTING):
-            client.start(paths.runtime_dir(os.environ))  # which does nothing while one is about to come up
+            client.start(runtime)  # which does nothing while one is about to come up
         with contextlib.suppress(NotRunning):
             ask_running("ping")
             return
@@ -72,7 +79,7 @@ def _in_our_words(timeout: float) -> Iterator[None]:
     """What the operating system says of a daemon that can't be asked, as an error of ours."""
     try:
         yield
-    except (FileNotFoundError, ConnectionRefusedError) as error:
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise NotRunning from error
     except TimeoutError as error:
         raise DaemonUnreachable(

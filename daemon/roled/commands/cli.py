@@ -52,7 +52,7 @@ class Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Every open terminal always has valid AWS credentials of the role it names.
 
-    Load the hook in your shell's rc file, once (fish: roled hook fish | source):
+    Load the hook at the end of your shell's rc file, once; roled hook --help shows how in bash and fish:
 
         eval "$(roled hook zsh)"
 
@@ -73,6 +73,8 @@ def dispatch(arguments: list[str]) -> int:
             cli.invoke(context)
     except Exit as end:
         return end.exit_code
+    except click.Abort:  # click's word for a Ctrl-C that it saw first
+        raise KeyboardInterrupt from None
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "roled"
         raise UsageError(_in_our_words(error), f"how to call it: {where} --help") from error

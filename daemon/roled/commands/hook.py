@@ -21,8 +21,8 @@ def show(shell: str) -> int:
     """Print the hook for `shell`; the exit code."""
     if shell not in HOW_TO_LOAD:
         raise UsageError(f"there is no hook for {shell}, only for bash, zsh and fish")
-    sys.stdout.write(code(shell))
-    if sys.stdout.isatty():
+    print(code(shell), end="")
+    if sys.stdout and sys.stdout.isatty():
         say("this is for your shell to read; it takes effect from the end of its rc file", HOW_TO_LOAD[shell])
     return 0
 
