@@ -163,6 +163,8 @@ def test_static_keys_are_never_mixed_from_both_files() -> None:
     keys = "[base]\naws_access_key_id = AKIACREDENTIALS\naws_secret_access_key = credentials\n"
     assert chain(reading(config, keys), "team").source == StaticKeys("base", "AKIACREDENTIALS", "credentials")
     assert chain(reading(config), "team").source == StaticKeys("base", "AKIACONFIG", "config", "config")
+    stray = "[base]\naws_session_token = credentials\n"
+    assert chain(reading(config, stray), "team").source.session_token == "config"
     error = refused(reading(config, "[base]\naws_access_key_id = AKIACREDENTIALS\n"), "team")
     assert str(error) == "profile base has half an access key: its aws_secret_access_key is missing"
 
@@ -501,7 +503,7 @@ CHAIN = Chain(
 
 
 def test_the_identity_is_that_of_who_the_credentials_are() -> None:
-    """The same role under another profile's name, or for a shell in another region, is the same credentials."""
+    """The same role under another profile's name is the same credentials."""
     same = replace(CHAIN, profile="other", region=None, source=replace(CHAIN.source, profile="renamed"))
     assert same.identity == CHAIN.identity
     assert len(CHAIN.identity) == 64

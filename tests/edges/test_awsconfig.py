@@ -135,6 +135,7 @@ BROKEN = {
     ),
     "setting twice": ("[a]\nx = 1\nX = {secret}\n", 3, "x is already set in [a]"),
     "nested without equals": ("[a]\nb = 1\ns3 =\n  c = 1\n\n  {secret}\n", 6, "indented block has no ="),
+    "nested after a long value": ("[a]\nb = 1\n  2\ns3 =\n  {secret}\n", 5, "indented block has no ="),
     "indented first line": ("[a]\n  {secret}\n", 2, "neither a [section]"),
 }
 
@@ -229,6 +230,8 @@ def test_the_signature_changes_with_the_file_and_with_what_its_link_leads_to(
     target.write_text("[default]\nregion = x\n")
     look()
     files[1].write_text("[default]\n")
+    look()
+    files[1].chmod(0o400)  # it may have been unreadable
     look()
     assert len(set(seen)) == len(seen)
     look()
