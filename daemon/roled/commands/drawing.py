@@ -74,16 +74,17 @@ class Profiles:
 
 
 def duration(seconds: float) -> str:
-    """`42 min`: the two largest units up to an hour of precision, never rounded up."""
-    whole = max(0, int(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes_left = divmod(minutes, 60)
-    days, hours_left = divmod(hours, 24)
+    """`42 min`, `1 h 05 min`: no finer than a person needs, and never rounded up."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
     if days:
-        return f"{days} d {hours_left} h"
+        return f"{days} d {hour} h"
     if hours:
-        return f"{hours} h {minutes_left:02} min"
-    return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+        return f"{hours} h {minute:02} min"
+    if minutes >= 10:
+        return f"{minutes} min"
+    return f"{minutes} min {second:02} s" if minutes else f"{second} s"
 
 
 def _facts(answer: Mapping[str, Any], home: str) -> Table:
