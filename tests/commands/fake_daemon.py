@@ -65,6 +65,7 @@ class FakeDaemon:
             self._news.notify_all()
         if request.verb in self._held:
             self._ending.wait()
+            return b""
         return self.answers[request.verb]
 
 
