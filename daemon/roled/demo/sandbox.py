@@ -9,13 +9,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 from roled.core.errors import RoledError
 from roled.demo.dialects import DIALECTS
@@ -35,7 +36,8 @@ class Sandbox:
 
     def calls(self) -> list[dict[str, Any]]:
         """The AssumeRole calls that AWS has granted so far."""
-        with urllib.request.urlopen(f"{self.endpoint}/_standin/calls", timeout=5) as answer:  # noqa: S310 - http
+        directly = build_opener(ProxyHandler({}))
+        with directly.open(f"{self.endpoint}/_standin/calls", timeout=5) as answer:
             calls = json.load(answer)
         return [call for call in calls if (call["action"], call["outcome"]) == ("AssumeRole", "ok")]
 
@@ -44,16 +46,15 @@ class Sandbox:
 def opened(session_seconds: int) -> Iterator[Sandbox]:
     """A sandbox whose AWS gives sessions of `session_seconds`; at the end daemon, AWS and files are gone."""
     home = tempfile.mkdtemp(prefix="roled-demo-")
+    environ = _environ(home)
     try:
-        environ = _environ(home)
         with _standin(home, session_seconds) as where:
             _write_programs(os.path.join(home, "bin"), environ)
-            try:
-                yield Sandbox(home, environ, where["endpoint"])
-            finally:
-                _end_daemon(environ)
+            yield Sandbox(home, environ, where["endpoint"])
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        with _undisturbed():
+            _end_daemon(environ)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _environ(home: str) -> dict[str, str]:
@@ -69,7 +70,7 @@ def _environ(home: str) -> dict[str, str]:
         "XDG_CACHE_HOME": os.path.join(home, ".cache"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1",  # macOS has a proxy for all programs
         "BASH_SILENCE_DEPRECATION_WARNING": "1",  # macOS's bash would recommend zsh
     }
 
@@ -103,6 +104,8 @@ def _write_programs(folder: str, environ: Mapping[str, str]) -> None:
     _write_program(os.path.join(folder, "roled"), "roled")
     if not _has_aws_cli(environ):
         _write_program(os.path.join(folder, "aws"), "roled.demo.aws_command")
+    # Without this folder a fish would start by reading all man pages, for minutes and after its own end.
+    os.makedirs(os.path.join(environ["XDG_DATA_HOME"], "fish", "generated_completions"))
     for dialect in DIALECTS.values():
         path = os.path.join(environ["HOME"], dialect.rc)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -131,6 +134,18 @@ def _has_aws_cli(environ: Mapping[str, str]) -> bool:
         return False
     found = re.match(r"aws-cli/(\d+)\.(\d+)", asked.stdout or asked.stderr)
     return found is not None and int(found[2]) >= OLDEST_AWS_CLI.get(found[1], 0)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Neither Ctrl-C nor a closing window interrupts what happens in here."""
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _end_daemon(environ: Mapping[str, str]) -> None:
