@@ -53,7 +53,7 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
 
   # Before a line; $3 is its text with aliases expanded.
   _roled_preexec() {
-    { [[ -z "$_roled_pending" ]] && _roled_is_current } 2>/dev/null || _roled_quietly _roled_refresh 1
+    { _roled_is_ready } 2>/dev/null || _roled_quietly _roled_refresh 1
     { _roled_quietly _roled_concerns "$3" } 2>/dev/null || 'builtin' 'return' 0
     [[ -o debug_before_cmd && "$('builtin' 'trap')" != *DEBUG* ]] || 'builtin' 'return' 0
     'builtin' 'setopt' local_options no_local_traps
@@ -89,30 +89,38 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
   # _roled_before_sublist TEXT DEPTH: what cannot be decided for sure runs without roled's keys.
   _roled_before_sublist() {
     'builtin' 'local' literal="(#b)([A-Za-z0-9_.@/+:-]##)" operator='(&&|\|\||\||\|&|;|&|[(){}]|[[:space:]]#\n)'
-    'builtin' 'local' -a words match mbegin mend
-    words=("${(@z)1}")
+    'builtin' 'local' -a words line match mbegin mend
+    words=("${(@z)1}") line=("${(@z)_roled_line}")
     if ! _roled_concerns "$1"; then
-      { [[ -z "$_roled_pending" ]] && _roled_is_current } || _roled_refresh 1
+      _roled_is_ready || _roled_refresh 1
     elif [[ -n "${AWS_ACCESS_KEY_ID-}" && -z "${_roled_set[AWS_ACCESS_KEY_ID]-}" ]]; then
       'builtin' 'return' 0 # the user's own keys
-    elif (( ! ${words[(I)$~operator]} )) && _roled_only_assigns "${words[@]}"; then
-      { [[ -z "$_roled_pending" ]] && _roled_is_current } || _roled_refresh 1 # the next sublist sees the change
-    elif [[ "${words[1]} ${words[2]}" == export\ AWS_PROFILE=${~literal} && "${words[3]}" == '&&' ]] &&
+    elif (( ! ${words[(I)$~operator]} )) && _roled_traps_inside "${words[1]}"; then
+      _roled_is_ready || _roled_refresh 1
+    elif [[ "${words[1]} ${words[2]}" == export\ AWS_PROFILE=${~literal} && "${words[3]}" == (|'&&') ]] &&
       ! _roled_concerns "${(j: :)words[4,-1]}"; then
       _roled_refresh 1 "${match[1]}" lasting
-    elif _roled_is_prefixed "${words[@]}" && (( $2 == 0 && ! ${${(z)_roled_line}[(I)(&&|\|\||\||\|&)]} )); then
+    elif (( $2 > 0 || ${line[(I)(&&|\|\||\||\|&)]} )); then
+      _roled_close # something may follow this without a trap in between
+    elif _roled_only_assigns "${words[@]}"; then
+      _roled_is_ready || _roled_refresh 1
+    elif _roled_is_prefixed "${words[@]}"; then
       _roled_refresh 1 "$REPLY"
     else
       _roled_close
     fi
   }
 
-  # Whether these words only set variables, or run what traps inside itself.
+  _roled_is_ready() {
+    [[ -z "$_roled_pending" ]] && _roled_is_current
+  }
+
+  _roled_traps_inside() {
+    [[ "$1" == (source|.|eval) || -n "${functions[$1]-}" ]]
+  }
+
   _roled_only_assigns() {
-    case "$1" in
-      (export|typeset|declare|local|readonly|unset|read|vared|source|.|eval) 'builtin' 'return' 0 ;;
-    esac
-    [[ -z "${functions[$1]-}" ]] || 'builtin' 'return' 0
+    [[ "$1" != (export|typeset|declare|local|readonly|unset|read|vared) ]] || 'builtin' 'return' 0
     while (( $# )); do
       [[ "$1" == [A-Za-z_][A-Za-z0-9_]#=* ]] || 'builtin' 'return' 1
       'builtin' 'shift'
@@ -338,7 +346,7 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
         (until) [[ "$value" != [0-9](#c1,9) ]] || _roled_until=$(( now + 10#$value )) ;;
         (expires) [[ "$value" != [0-9](#c1,9) ]] || _roled_expires=$(( now + 10#$value )) ;;
         (stamp) [[ "$value" != [A-Za-z0-9_-]## ]] || _roled_stamp="$value" ;;
-        (say) told+="${told:+$'\n'}$value" ;;
+        (say) told+=${told:+$'\n'}"$value" ;;
       esac
     done
     _roled_attached=1

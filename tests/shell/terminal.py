@@ -10,16 +10,25 @@ from typing import Any
 import pexpect
 
 from roled.core import quoting
+from roled.core.quoting import QUOTERS
 from roled.edges import client
 
 HOOKS = Path(__file__).resolve().parents[2] / "shell"
-PROMPT = "<<prompt>>"
+STARTED = "<<started>>"
+END_OF_LINE = re.compile(r"⏎ *\r?(⏎ *)?\r?")  # what fish prints to find out whether the cursor is in the first column
 ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[=>()][A-Z0-9]?|\x1b\][^\x07]*\x07")
 
+# fish draws its prompt again and again, so its prompts carry a number, and a mark shows where output begins.
 RC = {
-    "bash": "PS1='{prompt}'\nbind 'set enable-bracketed-paste off' 2>/dev/null\n",
-    "zsh": "PROMPT='{prompt}' RPROMPT='' PROMPT_SP='' PROMPT_EOL_MARK=''\nunsetopt zle prompt_cr\n",
-    "fish": "function fish_prompt; echo -n '{prompt}'; end\nset -g fish_greeting\nfunction fish_title; end\n",
+    "bash": "PS1='<<prompt>>'\nbind 'set enable-bracketed-paste off' 2>/dev/null\n",
+    "zsh": "PROMPT='<<prompt>>' RPROMPT='' PROMPT_SP='' PROMPT_EOL_MARK=''\nunsetopt zle prompt_cr\n",
+    "fish": """
+set -g fish_greeting
+set -g lines 0
+function fish_title; end
+function fish_prompt; echo -n "<<prompt $lines>>"; end
+function mark --on-event fish_preexec; set -g lines (math $lines + 1); echo "<<started>>"; end
+""",
 }
 START = {
     "bash": ["--noprofile", "--rcfile", "{home}/.bashrc", "-i"],
@@ -36,8 +45,9 @@ class Terminal:
         self,
         shell: str,
         home: Path,
-        runtime: Path,
+        runtime: Path | None = None,
         *,
+        hook: str = "",
         before: str = "",
         after: str = "",
         environ: dict[str, str] | None = None,
@@ -45,11 +55,14 @@ class Terminal:
         python: str = sys.executable,
     ) -> None:
         self.shell = shell
+        self._lines = 0
         rc = home / RC_FILE[shell]
         rc.parent.mkdir(parents=True, exist_ok=True)
-        hook = home / f"hook.{shell}"
-        hook.write_text(render(shell, runtime, python))
-        rc.write_text(f"{before}\n{RC[shell].format(prompt=PROMPT)}\n{load(shell, hook)}\n{after}\n")
+        if runtime:
+            rendered = home / f"hook.{shell}"
+            rendered.write_text(render(shell, runtime, python))
+            hook = load(shell, rendered)
+        rc.write_text(f"{before}\n{RC[shell]}\n{hook}\n{after}\n")
         self.child: Any = pexpect.spawn(
             executable or shutil.which(shell) or shell,
             [word.format(home=home) for word in START[shell]],
@@ -75,8 +88,10 @@ class Terminal:
         return self._until_prompt(timeout)
 
     def send(self, line: str) -> None:
+        self._lines += 1
         self.child.sendline(line)
-        self.child.expect_exact(line[-60:] if len(line) < 900 else "\n")
+        self.child.expect_exact(STARTED if self.shell == "fish" else line)
+        self.child.expect_exact("\n")
 
     def interrupt(self) -> str:
         """Press Ctrl-C; what came until the next prompt."""
@@ -85,6 +100,17 @@ class Terminal:
 
     def wait_for(self, text: str, timeout: float = 20) -> None:
         self.child.expect_exact(text, timeout=timeout)
+
+    def export(self, name: str, value: str) -> str:
+        quoted = QUOTERS[self.shell](value)
+        return self.run(f"set -gx {name} {quoted}" if self.shell == "fish" else f"export {name}={quoted}")
+
+    def unset(self, name: str) -> str:
+        return self.run(f"set -e {name}" if self.shell == "fish" else f"unset {name}")
+
+    def use(self, profile: str) -> str:
+        """Switch to a profile."""
+        return self.export("AWS_PROFILE", profile)
 
     def value(self, name: str) -> str:
         """An environment variable as a command started now sees it; empty if it is not there."""
@@ -97,8 +123,9 @@ class Terminal:
         self.child.close(force=True)
 
     def _until_prompt(self, timeout: float = 20) -> str:
-        self.child.expect_exact(PROMPT, timeout=timeout)
-        return ESCAPES.sub("", self.child.before).replace("\r\n", "\n").replace("\r", "").lstrip("\n")
+        prompt = f"<<prompt {self._lines}>>" if self.shell == "fish" else "<<prompt>>"
+        self.child.expect_exact(prompt, timeout=timeout)
+        return ESCAPES.sub("", END_OF_LINE.sub("", self.child.before)).replace("\r\n", "\n").replace("\r", "")
 
 
 def render(shell: str, runtime: Path, python: str = sys.executable) -> str:
