@@ -1,0 +1,164 @@
+"""A machine of its own for one test: HOME, clock, AWS and shells, as a person would have them.
+
+Everything on it, AWS included, runs under libfaketime and reads one clock, which `advance` moves.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import ProxyHandler, Request, build_opener
+
+import psutil
+from terminal import Terminal
+
+BIN = str(Path(sys.executable).parent)
+LOAD = {
+    "bash": 'eval "$(roled hook bash)"',
+    "zsh": 'eval "$(roled hook zsh)"',
+    "fish": "roled hook fish | source",
+}
+SHELLS = tuple(LOAD)
+
+# bash has a getenv of its own, by which libfaketime finds no settings in it. Once unset, EPOCHSECONDS is a plain
+# variable, which `first` sets by a `date` that sees the machine's clock.
+BASH_CLOCK = "EPOCHSECONDS=$(date +%s)"
+
+
+class Machine:
+    """Use it as a context manager; `aws` is up when the block begins."""
+
+    def __init__(self, folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.runtime = folder / "run"
+        self._clock = folder / "clock"
+        self._clock.write_text("+0")
+        self._offset = 0
+        self._arguments = arguments
+        self.environ = {
+            "HOME": str(self.home),
+            "PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "ROLED_RUNTIME_DIR": str(self.runtime),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "LD_PRELOAD": libfaketime(),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "NO_FAKE_STAT": "1",
+            **(environ or {}),
+        }
+        self._terminals: list[Terminal] = []
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "roled.demo.standin", "--home", str(self.home), *self._arguments]
+        self._aws = subprocess.Popen(command, env=self.environ, stdout=subprocess.PIPE)
+        assert self._aws.stdout
+        where = json.loads(self._aws.stdout.readline())
+        self.endpoint, self.bucket = where["endpoint"], where["bucket"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for terminal in self._terminals:
+            terminal.close()
+        self.roled("stop")
+        for process in self.daemons():
+            process.kill()
+        self._aws.kill()
+        self._aws.communicate()
+
+    def terminal(self, shell: str, **options: Any) -> Terminal:
+        """A terminal of the person: their rc file loads the hook as the README says."""
+        environ = self.environ | options.pop("environ", {})
+        if shell == "bash":
+            options["before"] = f"unset EPOCHSECONDS; {BASH_CLOCK}\n{options.get('before', '')}"
+        terminal = Terminal(shell, self.home, hook=LOAD[shell], environ=environ, **options)
+        self._terminals.append(terminal)
+        return terminal
+
+    def roled(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        command = [f"{BIN}/roled", *arguments]
+        return subprocess.run(command, env=self.environ | environ, capture_output=True, text=True, check=False)
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.roled("status", "--json").stdout)
+        return status
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass, as sleep does: nobody notices until they look at the clock."""
+        self._offset += seconds
+        self._clock.write_text(f"+{self._offset}")
+
+    def first(self, terminal: Terminal, line: str) -> str:
+        """What `line` prints as the first one typed after `advance`."""
+        return terminal.run(f"{BASH_CLOCK}; {line}" if terminal.shell == "bash" else line)
+
+    def daemons(self) -> list[psutil.Process]:
+        """The daemons of this machine."""
+        return [one for one in psutil.process_iter() if self._is_daemon(one)]
+
+    def kill_daemon(self) -> None:
+        for process in self.daemons():
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def calls(self, action: str = "AssumeRole") -> list[dict[str, Any]]:
+        """What STS was asked so far."""
+        return [call for call in self._http("/_standin/calls") if call["action"] == action]
+
+    def fault(self, kind: str, value: Any = None, count: int | None = None, **narrowed: str) -> None:
+        self._http("/_standin/faults", {"kind": kind, "value": value, "count": count, **narrowed})
+
+    def heal(self) -> None:
+        self._http("/_standin/faults", method="DELETE")
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the AWS config as an editor does: a new file over the old."""
+        config = self.home / ".aws" / "config"
+        text = config.read_text()
+        assert old in text
+        replacement = config.with_suffix(".new")
+        replacement.write_text(text.replace(old, new))
+        replacement.replace(config)
+
+    def _http(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        request = Request(  # noqa: S310  loopback
+            self.endpoint + path,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def _is_daemon(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            if "roled.daemon" not in process.cmdline():
+                return False
+            return process.environ().get("ROLED_RUNTIME_DIR") == str(self.runtime)
+        return False
+
+
+def libfaketime() -> str:
+    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    assert found, "libfaketime is missing: apt-get install faketime"
+    return found[0]
+
+
+def eventually(true: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait for what another process is about to do."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+    return found
