@@ -50,7 +50,10 @@ class FakeDaemon:
 
     def stop(self) -> None:
         """End like a killed daemon: the socket's file stays."""
+        if self._released.is_set():
+            return
         self._released.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def renew(self) -> None:

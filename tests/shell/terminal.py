@@ -13,9 +13,13 @@ from roled.core import quoting
 from roled.core.quoting import QUOTERS
 from roled.edges import client
 
+# An interpreter without roled: the client runs in it, but what it starts as a daemon ends at once.
+BARE_PYTHON = os.path.realpath(sys.executable)
+
 HOOKS = Path(__file__).resolve().parents[2] / "shell"
 STARTED = "<<started>>"
 END_OF_LINE = re.compile(r"⏎ *\r?(⏎ *)?\r?")  # what fish prints to find out whether the cursor is in the first column
+ERASED = re.compile(r"[^\n]*\r\x1b\[K")  # a line that stood there only while it was true
 ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[=>()][A-Z0-9]?|\x1b\][^\x07]*\x07")
 
 # fish draws its prompt again and again, so its prompts carry a number, and a mark shows where output begins.
@@ -52,7 +56,7 @@ class Terminal:
         after: str = "",
         environ: dict[str, str] | None = None,
         executable: str | None = None,
-        python: str = sys.executable,
+        python: str = BARE_PYTHON,
     ) -> None:
         self.shell = shell
         self._lines = 0
@@ -93,6 +97,12 @@ class Terminal:
         self.child.expect_exact(STARTED if self.shell == "fish" else line)
         self.child.expect_exact("\n")
 
+    def enter(self, line: str) -> None:
+        """Type a line that starts another shell in this one."""
+        self.send(line)
+        self._lines = 0
+        self._until_prompt()
+
     def interrupt(self) -> str:
         """Press Ctrl-C; what came until the next prompt."""
         self.child.sendintr()
@@ -125,10 +135,11 @@ class Terminal:
     def _until_prompt(self, timeout: float = 20) -> str:
         prompt = f"<<prompt {self._lines}>>" if self.shell == "fish" else "<<prompt>>"
         self.child.expect_exact(prompt, timeout=timeout)
-        return ESCAPES.sub("", END_OF_LINE.sub("", self.child.before)).replace("\r\n", "\n").replace("\r", "")
+        shown = ERASED.sub("", self.child.before)
+        return ESCAPES.sub("", END_OF_LINE.sub("", shown)).replace("\r\n", "\n").replace("\r", "")
 
 
-def render(shell: str, runtime: Path, python: str = sys.executable) -> str:
+def render(shell: str, runtime: Path, python: str = BARE_PYTHON) -> str:
     values = {"RUNTIME": str(runtime), "PYTHON": python, "CLIENT": str(client.__file__)}
     return quoting.render((HOOKS / f"hook.{shell}").read_text(), shell, values)
 

@@ -75,8 +75,8 @@ def ask(
         connection.close()
 
 
-def start(runtime: str) -> None:
-    """Start the daemon, unless somebody is doing so or it failed too often just now."""
+def start(runtime: str) -> bool:
+    """Start the daemon, unless somebody is doing so. False if it failed too often just now to try again."""
     import fcntl  # noqa: PLC0415 - these cost 20 ms, and a daemon is started once a day
     import os  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
@@ -91,7 +91,7 @@ def start(runtime: str) -> None:
             moment for moment in os.pread(lock, 4096, 0).split() if 0 <= now - float(moment) < STARTS_WITHIN
         ]
         if len(recent) >= STARTS:
-            return
+            return False
         os.ftruncate(lock, 0)
         os.pwrite(lock, b" ".join((*recent, b"%.3f" % now)), 0)
         child = subprocess.Popen(
@@ -106,9 +106,10 @@ def start(runtime: str) -> None:
         )
         child.returncode = 0  # nobody here waits for it, and Popen shall not warn of that
     except BlockingIOError:
-        return
+        return True
     finally:
         os.close(lock)
+    return True
 
 
 def shell_fields(environ: Mapping[str, str]) -> dict[str, str]:
@@ -164,8 +165,7 @@ def _ask_before_command(runtime: str, fields: Mapping[str, str], notice: Notice)
         try:
             return ask(runtime, "lease", fields, deadline - time.monotonic(), notice.show_when_due)
         except (FileNotFoundError, ConnectionRefusedError):
-            start(runtime)
-            if time.monotonic() > deadline - COMMAND_TIMEOUT + STARTING:
+            if not start(runtime) or time.monotonic() > deadline - COMMAND_TIMEOUT + STARTING:
                 raise
             notice.show_when_due()
             time.sleep(0.02)
