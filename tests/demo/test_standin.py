@@ -126,10 +126,33 @@ def test_wrong_secret_unknown_key_and_wrong_token_are_told_apart(client: Any) ->
             assert refused(getattr(client(service, keys={**keys, **change}), ask))["Code"] == code
 
 
+def test_a_body_that_was_changed_on_the_way_is_refused(client: Any) -> None:
+    s3 = client("s3", "administrator")
+    s3.meta.events.register("before-send.s3.PutObject", lambda request, **_: setattr(request, "body", b"bad"))
+    error = refused(s3.put_object, Bucket=BUCKET, Key="new", Body=b"fit")
+    assert error["Code"] == "XAmzContentSHA256Mismatch"
+
+
+def test_nobody_chooses_the_account_by_motos_header(client: Any) -> None:
+    iam = client("iam", "administrator")
+    iam.meta.events.register(
+        "before-send", lambda request, **_: request.headers.update({"X-Moto-Account-Id": PARTNER_ACCOUNT})
+    )
+    assert {user["UserName"] for user in iam.list_users()["Users"]} == {"user1", "administrator"}
+
+
 def test_an_inactive_key_is_unknown(client: Any, aws: StandIn) -> None:
     key = aws.keys["user1"].access_key_id
     client("iam", "administrator").update_access_key(UserName="user1", AccessKeyId=key, Status="Inactive")
     assert refused(client("sts").get_caller_identity)["Code"] == "InvalidClientTokenId"
+
+
+def test_a_session_ends_with_its_role(client: Any) -> None:
+    keys = assume(client("sts", "marketingadmin"), "reports")["Credentials"]
+    client("sts", keys=keys).get_caller_identity()
+    client("iam", "administrator").delete_role(RoleName="reportsrole")
+    assert refused(client("sts", keys=keys).get_caller_identity)["Code"] == "InvalidClientTokenId"
+    assert refused(client("s3", keys=keys).list_buckets)["Code"] == "InvalidAccessKeyId"
 
 
 def test_an_expired_session_is_refused_everywhere(client: Any, aws: StandIn) -> None:

@@ -69,6 +69,11 @@ def wrong_signature() -> Refusal:
     return Refusal("SignatureDoesNotMatch", f"{text} Check your AWS Secret Access Key and signing method.")
 
 
+def wrong_body() -> Refusal:
+    text = "The provided 'x-amz-content-sha256' header does not match what was computed."
+    return Refusal("XAmzContentSHA256Mismatch", text, 400)
+
+
 def wrong_time(service: str, signed_at: float, now: float, tolerance: float) -> Refusal:
     """A signature made by a clock that is more than `tolerance` seconds off."""
     if service == "s3":

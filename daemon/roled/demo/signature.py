@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -28,7 +28,7 @@ class Claim:
     """Who a request says has signed it, when, and for what."""
 
     access_key_id: str
-    session_token: str | None
+    session_token: str | None = field(repr=False)
     region: str
     service: str
     timestamp: str
@@ -85,7 +85,7 @@ def check(request: Request, claim: Claim, secret: str) -> None:
     digest = request.headers.get("X-Amz-Content-SHA256", "")
     body = request.get_data()
     if PLAIN_DIGEST.fullmatch(digest) and digest != hashlib.sha256(body).hexdigest():
-        raise answers.wrong_signature()
+        raise answers.wrong_body()
     signer = (S3SigV4Auth if claim.service == "s3" else SigV4Auth)(
         Credentials(claim.access_key_id, secret), claim.service, claim.region
     )

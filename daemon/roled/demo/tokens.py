@@ -5,7 +5,6 @@ account; so all of STS is answered here, strictly, and moto only learns of the s
 """
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,14 +12,13 @@ from datetime import UTC, datetime
 from roled.demo import answers, policies
 from roled.demo.answers import Refusal, Tree
 from roled.demo.moto_aws import MotoAws, Role
+from roled.demo.policies import Document
 
 ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/([\w+=,.@/-]*[\w+=,.@-])", re.ASCII)
 SESSION_NAME = re.compile(r"[\w+=,.@-]*", re.ASCII)
 EXTERNAL_ID = re.compile(r"[\w+=,.@:\\/-]*", re.ASCII)
-SHORTEST, LONGEST = (
-    900,
-    43200,
-)  # seconds; https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+# Seconds, from https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
+SHORTEST, LONGEST = 900, 43200
 CHAINED = 3600  # the longest session that a session may get
 USUAL = 3600  # when the request names no duration
 
@@ -47,12 +45,12 @@ class Tokens:
         self._aws = aws
         self._session_seconds = session_seconds
         self._sessions: dict[str, Caller] = {}
-        self._lock = threading.Lock()
 
     def caller(self, access_key_id: str) -> Caller | None:
-        """Whose key this is; sessions that have expired are still known."""
-        if session := self._sessions.get(access_key_id):
-            return session
+        """Whose key this is; sessions that have expired are still known, those of a deleted role aren't."""
+        session = self._sessions.get(access_key_id)
+        if session and session.role_arn:
+            return session if self._aws.role(session.role_arn) else None
         key = self._aws.key(access_key_id)
         return Caller(key.user_arn, key.user_id, key.account, key.secret) if key else None
 
@@ -84,21 +82,23 @@ class Tokens:
     def _permitted_role(self, parameters: Mapping[str, str], caller: Caller) -> Role:
         arn = parameters["RoleArn"]
         role = self._aws.role(arn)
-        own = (
-            self._aws.role_policies(caller.role_arn)
-            if caller.role_arn
-            else self._aws.user_policies(caller.arn)
-        )
         question = policies.Question(
             names=(caller.arn, caller.role_arn) if caller.role_arn else (caller.arn,),
             account=caller.account,
             role_arn=arn,
             context=_context(parameters, caller),
         )
-        refusal = policies.refusal(question, role.trust, own) if role else ""
+        refusal = policies.refusal(question, role.trust, self._policies(caller)) if role else ""
         if role is None or refusal is not None:
             raise answers.access_denied(caller.arn, policies.ASSUME_ROLE, arn, refusal or "")
         return role
+
+    def _policies(self, caller: Caller) -> list[Document]:
+        return (
+            self._aws.role_policies(caller.role_arn)
+            if caller.role_arn
+            else self._aws.user_policies(caller.arn)
+        )
 
     def _mint(self, role: Role, session_name: str, now: float, lifetime: float) -> Tree:
         minted = self._aws.mint(role.arn, session_name, int(lifetime))
@@ -113,8 +113,7 @@ class Tokens:
             # STS speaks of whole seconds.
             expires_at=float(int(now + lifetime)),
         )
-        with self._lock:
-            self._sessions[minted.access_key_id] = session
+        self._sessions[minted.access_key_id] = session
         return {
             "Credentials": {
                 "AccessKeyId": minted.access_key_id,
@@ -157,12 +156,13 @@ def _duration(asked: str | None, role: Role, *, chained: bool) -> int:
     if not re.fullmatch(r"-?\d{1,9}", asked, re.ASCII):
         raise Refusal("MalformedInput", "Invalid Argument: DurationSeconds is not a number", 400)
     seconds = int(asked)
-    if seconds < SHORTEST:
-        raise answers.constraint(
-            asked, "durationSeconds", f"must have value greater than or equal to {SHORTEST}"
+    if not SHORTEST <= seconds <= LONGEST:
+        bound = (
+            f"greater than or equal to {SHORTEST}"
+            if seconds < SHORTEST
+            else f"less than or equal to {LONGEST}"
         )
-    if seconds > LONGEST:
-        raise answers.constraint(asked, "durationSeconds", f"must have value no more than {LONGEST}")
+        raise answers.constraint(asked, "durationSeconds", f"must have value {bound}")
     if chained and seconds > CHAINED:
         limit = "the 1 hour session limit for roles assumed by role chaining"
         raise answers.invalid(f"The requested DurationSeconds exceeds {limit}")
