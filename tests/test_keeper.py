@@ -139,6 +139,21 @@ async def test_promise_5_five_hundred_shells_make_one_call(world: World) -> None
     assert world.sts.roles == ["A", "A"]
 
 
+async def test_in_a_crowd_a_shell_that_asks_does_not_have_all_others_looked_up(world: World) -> None:
+    looked_up = []
+
+    class Counted(Process):
+        def alive(self) -> bool:
+            looked_up.append(self)
+            return True
+
+    for pid in range(1000, 1100):
+        world.processes[pid] = Counted()
+        await Shell(world, pid).ask("a")
+        await world.keeper.tick()
+    assert len(looked_up) <= 100
+
+
 async def test_promise_9_the_users_own_region_stays(world: World) -> None:
     shell = await Shell(world, AWS_REGION="ap-south-1").ask("a")
     assert shell.variables["AWS_REGION"] == "ap-south-1"

@@ -33,6 +33,7 @@ from roled.core.protocol import Request, json_line
 PROMPT_WAIT = 0.12  # seconds that a prompt may be held; its hook gives up at 150 ms
 COMMAND_WAIT = 14.0  # seconds that a command waits for AWS; its hook gives up at 15 s
 SOON = 1  # seconds until a shell asks again for what is on its way
+HEADCOUNT = 1.0  # seconds between two looks at which shells still live
 LATER = 86_400  # seconds until a shell asks again when only a change can matter, which its stamp tells
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class Keeper:
         self._calls = Calls()
         self._poked = asyncio.Event()
         self._skew = 0.0
+        self._counted_at = 0.0
         self._nonce = os.urandom(8).hex()
         edges.stamps.clear()
 
@@ -144,8 +146,7 @@ class Keeper:
 
     async def tick(self) -> None:
         """One round: let go of shells that ended, look at the config, renew what is due."""
-        for session in [one for one in self._sessions.values() if not one.process.alive()]:
-            del self._sessions[session.pid]
+        self._count_shells()
         await self._look_at_config()
         for lease in self._leases.due(self._wanted(), self._now()):
             self._fly(lease)
@@ -335,6 +336,17 @@ class Keeper:
         if credentials is None:
             raise lease.error or _no_answer()
         return _keys(credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
+
+    def _count_shells(self) -> None:
+        """Let go of shells that ended. Not in every round: each shell that asks brings one on, and where five
+        hundred ask at once, as many times five hundred processes would be looked up.
+        """
+        now = self._edges.clock()
+        if 0 <= now - self._counted_at < HEADCOUNT:
+            return
+        self._counted_at = now
+        for session in [one for one in self._sessions.values() if not one.process.alive()]:
+            del self._sessions[session.pid]
 
     async def _look_at_config(self) -> None:
         """Read what changed on disk; shells that would now be told something else lose their stamp."""
