@@ -1,15 +1,18 @@
 """`python -I -m roled.daemon [--background]`: the daemon's own process, kept small.
 
-asyncio does without ssl, and hashlib without OpenSSL, where they are missing; the daemon needs neither, as TLS is
-for the sts worker. Without OpenSSL the process, which lives as long as the session, is a third smaller.
+asyncio does without ssl, and hashlib without OpenSSL, where they are missing; the daemon needs neither, as
+TLS is for the sts worker. Without OpenSSL the process, which lives as long as the session, is a third
+smaller.
 """
 
 import importlib.util
+import os
 import sys
 
 
 def main(arguments: list[str]) -> int:
     """Run the daemon until it is told to stop; 0 also where one runs already."""
+    _leave_aws_behind()
     _do_without_openssl()
     # Only now: these load asyncio and hashlib.
     from roled import service  # noqa: PLC0415
@@ -22,6 +25,15 @@ def main(arguments: list[str]) -> int:
         print(*report.lines(error), sep="\n", file=sys.stderr)  # noqa: T201
         return error.exit_code
     return 0
+
+
+def _leave_aws_behind() -> None:
+    """Start anew without the AWS settings of the shell that happens to start the daemon: they must not decide
+    for other shells. What a process merely unsets stays readable in its memory.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    if len(kept) < len(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)  # noqa: S606
 
 
 def _do_without_openssl() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from roled import __version__
 from roled.configs import Configs
-from roled.core.errors import BadRequest
+from roled.core.errors import BadRequest, RoledError
 from roled.core.protocol import Request, json_line, reply
 from roled.edges import awsconfig, hardening, paths, server, shells
 from roled.edges.stamps import Stamps
@@ -40,17 +40,20 @@ def main(*, background: bool) -> None:
 
     Raises AlreadyRunning, and a RoledError when the runtime folder cannot be trusted.
     """
-    runtime = paths.runtime_dir(os.environ)
-    paths.prepare(runtime)
-    _start_logging(paths.log_path() if background else None)
-    # What the shell that happened to start the daemon had in its environment must not decide for the others.
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.chdir("/")
-    os.umask(0o077)
     hardening.harden()
-    with server.hold(os.path.join(runtime, paths.LOCK_NAME)):
-        asyncio.run(_serve(runtime))
+    os.umask(0o077)
+    runtime = paths.runtime_dir(os.environ)
+    os.environ["ROLED_RUNTIME_DIR"] = runtime  # for the workers, also when what it was chosen by changes
+    _start_logging(paths.log_path() if background else None)
+    try:
+        paths.prepare(runtime)
+        os.chdir("/")
+        with server.hold(os.path.join(runtime, paths.LOCK_NAME)):
+            asyncio.run(_serve(runtime))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "name another folder in ROLED_RUNTIME_DIR"
+        raise RoledError(f"the daemon cannot run: {where}{error.strerror or error}", hint) from error
 
 
 async def _serve(runtime: str) -> None:
@@ -58,21 +61,22 @@ async def _serve(runtime: str) -> None:
     _on_signals(stopping)
     async with _wired(runtime) as (keeper, watcher):
         path = paths.socket_path(runtime)
+        desk = server.Server(_desk(keeper, stopping), server.room())
         inherited = server.inherited()
-        listener = inherited or server.bind(path)
-        found = os.lstat(path)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keeper.poke)
-        desk = server.Server(_desk(keeper, stopping))
-        async with desk.listening(listener):
+        with inherited or server.bind(path) as listener:
+            found = os.lstat(path)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keeper.poke)
             log.info("roled %s listens on %s", __version__, path)
-            chores = [keeper.run(), _look_after(path, found, watcher, stopping)]
+            chores = desk.accept(listener), keeper.run(), _look_after(path, found, watcher, stopping)
             tasks = [asyncio.create_task(_guarded(chore, stopping)) for chore in chores]
             await stopping.wait()
-        if not inherited and server.is_file(path, found):
-            os.unlink(path)
+            # While it listens, so that no later daemon's socket can have got the same inode number.
+            if not inherited and server.is_file(path, found):
+                os.unlink(path)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
         await desk.finish(GRACE_SECONDS)
-        for task in tasks:
-            task.cancel()
     log.info("stopped")
 
 
@@ -81,7 +85,7 @@ async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
     """The keeper with everything it acts through."""
     loop = asyncio.get_running_loop()
     sts, keyring = Worker("sts"), Worker("keyring")
-    store = Store(keyring.ask, clock=time.time)
+    store = Store(keyring.ask, clock=time.monotonic)
     keeper: Keeper
 
     def config_changed() -> None:
@@ -106,6 +110,7 @@ async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
             yield keeper, watcher
         finally:
             opening.cancel()
+            await asyncio.wait({opening})  # a child that is just starting ends with it
             await keeper.close()
             await asyncio.gather(sts.close(), keyring.close())
 
@@ -164,6 +169,7 @@ async def _look_after(path: str, found: os.stat_result, watcher: Watcher, stoppi
         if not server.is_file(path, found):
             log.warning("the socket %s is gone or another's: ending", path)
             stopping.set()
+            return
 
 
 async def _guarded(chore: Awaitable[None], stopping: asyncio.Event) -> None:
@@ -190,20 +196,27 @@ def _on_signals(stopping: asyncio.Event) -> None:
 
 def _log_unexpected(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
-    log.error("%s: %s", context.get("message"), server.describe(error) if error else "no exception")
+    what = str(context.get("message")).partition("(")[0]  # what follows are arguments
+    log.error("%s: %s", what, server.describe(error) if error else "no exception")
 
 
 def _start_logging(path: str | None) -> None:
     """Lines of time, level and text; never a traceback, whose values could be secrets."""
-    if path is None:
-        handler: logging.Handler = logging.StreamHandler()
-    else:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
-        os.chmod(path, 0o600)
+    handler = _log_file(path) if path else logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.raiseExceptions = False  # a full disk must not print to a descriptor that is somebody's terminal
+
+
+def _log_file(path: str) -> logging.Handler:
+    """The file, private to this user; none where it cannot be written: the shells' keys matter more."""
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
+        os.chmod(path, 0o600)
+    except OSError:
+        return logging.NullHandler()
+    return handler
 
 
 def _session_name() -> str:

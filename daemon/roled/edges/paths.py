@@ -33,6 +33,11 @@ def runtime_dir(environ: Mapping[str, str]) -> str:
 
 def prepare(folder: str) -> None:
     """Make the runtime folder and its stamps folder, or say why they can't be trusted."""
+    if len(os.fsencode(socket_path(folder))) > LONGEST_SOCKET_PATH:
+        raise RoledError(
+            f"the path of the socket, {socket_path(folder)}, is too long for this system",
+            "name a shorter folder in ROLED_RUNTIME_DIR",
+        )
     for path in (folder, os.path.join(folder, STAMPS_NAME)):
         os.makedirs(path, mode=0o700, exist_ok=True)
         if not _is_ours(path) or stat.S_IMODE(os.lstat(path).st_mode) & 0o077:
@@ -40,11 +45,6 @@ def prepare(folder: str) -> None:
                 f"{path} is not a private folder of this user, so nothing secret may go there",
                 "remove it, or name another folder in ROLED_RUNTIME_DIR (wanted: owned by you, mode 0700)",
             )
-    if len(os.fsencode(socket_path(folder))) > LONGEST_SOCKET_PATH:
-        raise RoledError(
-            f"the path of the socket, {socket_path(folder)}, is too long for this system",
-            "name a shorter folder in ROLED_RUNTIME_DIR",
-        )
 
 
 def socket_path(runtime: str) -> str:
@@ -73,7 +73,7 @@ def aws_files(shell: Mapping[str, str]) -> tuple[str, str]:
 def _resolve(path: str, shell: Mapping[str, str]) -> str:
     if path == "~" or path.startswith("~/"):
         path = _home(shell) + path[1:]
-    return os.path.normpath(os.path.join(shell.get("PWD") or "/", os.path.expanduser(path)))
+    return os.path.normpath(os.path.join("/", shell.get("PWD") or "/", os.path.expanduser(path)))
 
 
 def _home(environ: Mapping[str, str]) -> str:
