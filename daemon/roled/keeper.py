@@ -154,10 +154,15 @@ class Keeper:
 
     async def close(self) -> None:
         """Give up on flights; finish what is on its way to the store."""
-        for flight in self._flights.values():
+        flights = set(self._flights.values())
+        for flight in flights:
             flight.cancel()
         if self._errands:
             await asyncio.wait(self._errands, timeout=1.5)
+        for errand in self._errands:
+            errand.cancel()
+        if ending := flights | self._errands:
+            await asyncio.wait(ending)  # also for the end of children that were just starting
 
     async def lease(self, request: Request) -> list[str]:
         """What a shell must do now to hold the credentials of the profile that it names."""
@@ -365,7 +370,8 @@ class Keeper:
 
     def _attach(self, request: Request) -> Session | None:
         """The session of the asking shell; None for an asker that is no shell, or has ended."""
-        pid = int(request.get("pid")) if request.get("pid").isdecimal() else 0
+        number = request.get("pid")
+        pid = int(number) if number.isdecimal() and len(number) < 20 else 0
         session = self._sessions.get(pid)
         if session and session.process.alive():
             return session
