@@ -6,6 +6,7 @@ alone for a while, so that a dead keyring costs one short wait and not one per r
 checked as strictly as an answer of STS.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,7 @@ class Store:
         self._ask = ask
         self._clock = clock
         self._resting_until = 0.0
+        self._turn = asyncio.Lock()
         self.name = "not opened yet"
         self.error = ""
 
@@ -45,7 +47,7 @@ class Store:
         text = answer.get("text") if answer else None
         try:
             return from_json(json.loads(text), chain.role_arn, now) if text else None
-        except (ValueError, TypeError, AttributeError, RoledError):
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, RoledError):
             return None  # expired or damaged: as good as missing
 
     async def remember(self, chain: Chain, credentials: Credentials) -> None:
@@ -54,15 +56,19 @@ class Store:
         await self._try({"op": "remember", **item})
 
     async def forget(self, identity: str) -> None:
-        await self._try({"op": "forget", "identity": identity})
+        await self._try({"op": "forget", "identity": identity}, rests=False)
 
     async def forget_all(self) -> None:
-        await self._try({"op": "forget_all"})
+        await self._try({"op": "forget_all"}, rests=False)
 
-    async def _try(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """The worker's answer, or None when there is none to be had."""
-        if self._clock() < self._resting_until:
-            return None
+    async def _try(self, request: dict[str, Any], *, rests: bool = True) -> dict[str, Any] | None:
+        """The worker's answer, or None when there is none to be had. What must be done does not rest."""
+        async with self._turn:  # what waited for its turn behind a failure does not try in its own right
+            if rests and self._clock() < self._resting_until:
+                return None
+            return await self._asked(request)
+
+    async def _asked(self, request: dict[str, Any]) -> dict[str, Any] | None:
         try:
             answer = await self._ask(request, BUDGET)
         except RoledError as error:
