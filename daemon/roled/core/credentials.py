@@ -15,6 +15,7 @@ ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{1,12}):role/([\w+=,.@/-]*[\w+=
 ASSUMED_ROLE_ARN = re.compile(
     r"arn:(aws[a-z-]*):sts::(\d{1,12}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII
 )
+END_OF_TIME = 253_402_300_800  # the year 10000, which no expiry can name in ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def from_answer(answer: Mapping[str, Any], role_arn: str, now: float) -> Credent
         if not isinstance(value, str) or not shape.fullmatch(value):
             raise BadAnswer(f"the answer of STS for {role_arn} holds no proper {name.replace('_', ' ')}")
     for name in ("issued_at", "expires_at"):
-        if not isinstance(answer.get(name), int | float):
+        value = answer.get(name)
+        if not isinstance(value, int | float) or not 0 < value < END_OF_TIME:
             raise BadAnswer(f"the answer of STS for {role_arn} does not say when it ends")
     if answer["expires_at"] <= max(now, answer["issued_at"]):
         raise BadAnswer(f"the answer of STS for {role_arn} has already expired")
