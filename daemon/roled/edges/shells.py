@@ -1,7 +1,5 @@
 """psutil: is the asking shell still alive."""
 
-import contextlib
-
 import psutil
 
 
@@ -13,14 +11,17 @@ class Process:
 
     def alive(self) -> bool:
         """False once it ended, even if nobody has waited for it yet."""
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        try:
             return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
-        return False
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        except OSError:
+            return True  # it cannot be looked at for now: no reason to let go of a shell
 
 
 def find(pid: int) -> Process | None:
     """The running process of this number."""
     try:
         return Process(psutil.Process(pid))
-    except (psutil.NoSuchProcess, psutil.AccessDenied, OverflowError, ValueError):
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OverflowError, ValueError, OSError):
         return None
