@@ -108,3 +108,42 @@ def test_a_closed_window_leaves_nothing_behind(environ: dict[str, str]) -> None:
     terminal.expect("PRE 2026/")
     with contextlib.suppress(pexpect.ExceptionPexpect):  # it takes its time to clean up
         terminal.close(force=False)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with nothing in it but the script, on a machine with nothing but its tools."""
+    root = Path(__file__).parents[2]
+    for name in ("pyproject.toml", "contrib/demo"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, tmp_path / name)
+    (tmp_path / "bin").mkdir()
+    for tool in ("bash", "dirname", "cmp"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or tool)
+    return tmp_path
+
+
+def run_script(checkout: Path) -> subprocess.CompletedProcess[str]:
+    command = ("bash", str(checkout / "contrib" / "demo"), "--check")
+    environ = {"PATH": str(checkout / "bin")}
+    return subprocess.run(
+        command, env=environ, cwd="/", capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_the_script_says_in_one_line_that_python_is_missing(checkout: Path) -> None:
+    tried = run_script(checkout)
+    assert (tried.returncode, tried.stdout) == (1, "")
+    assert tried.stderr.count("\n") == 1
+    assert tried.stderr.startswith("contrib/demo: no Python 3.11 or newer")
+
+
+def test_the_script_installs_nothing_when_nothing_has_changed(checkout: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/bash\necho "in $PWD: $*"\n')
+    python.chmod(0o755)
+    shutil.copy(checkout / "pyproject.toml", checkout / ".venv" / "installed-demo")
+    tried = run_script(checkout)
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert tried.stdout == f"in {checkout}: -m roled demo --check\n"
