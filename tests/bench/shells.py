@@ -3,10 +3,10 @@
 A shell is made to do again and again what it does before each prompt (`loops.*`), and reads the clock itself.
 A shell without any hook does the same, and what that takes is subtracted.
 
-What is started is counted by the numbers that the kernel gives to processes and threads, in sequence: a
-process started before the prompts and one started after them are neighbours if nothing was started in between.
-What others start meanwhile can only add, so the smallest of many counts is the shell's own. This needs no other
-tool and no rights, unlike strace.
+What is started is counted by the numbers that the kernel gives to processes and threads, in sequence: one
+started before the prompts and one started after them are neighbours if nothing was started in between. What
+others start meanwhile can only add, so the smallest of many counts is the shell's own. Unlike strace this
+needs no rights and no other tool.
 """
 
 import contextlib

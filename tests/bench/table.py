@@ -30,14 +30,14 @@ much as roled does, and switch to another such folder. What is started are proce
 class Rounds:
     """How often what is measured."""
 
-    prompts: int = 25
-    switches: int = 7  # each the first of a daemon of its own
+    prompts: int = 40
+    daemons: int = 7  # for each first switch a new one
     starts: int = 25
     crowd: int = 500  # shells
     idle: float = 30.0  # seconds
 
 
-QUICK = Rounds(prompts=3, switches=1, starts=3, crowd=50, idle=2.0)
+QUICK = Rounds(prompts=3, daemons=1, starts=3, crowd=50, idle=2.0)
 
 
 def main() -> None:
@@ -83,8 +83,9 @@ def _shell_rows(lab: Lab, rounds: Rounds) -> Iterator[Row]:
 
 
 def _daemon_rows(lab: Lab, rounds: Rounds) -> Iterator[Row]:
-    switches = measure.first_switch(lab, rounds.switches)
-    yield from _against("first switch of a new daemon", switches, (measure.STS, measure.COLD_STS))
+    switches = measure.first_switch(lab, rounds.daemons)
+    for what in (measure.FIRST, measure.SECOND):
+        yield from _against(what, switches | {"roled": switches[what]}, (measure.STS, measure.COLD_STS))
     commands = {"roled": (ROLED, "hook", "zsh"), "python -I -S": measure.BARE}
     commands |= {
         name: (path, word, "zsh") for name, word in tools.HOOKS.items() if (path := shutil.which(name))
@@ -94,25 +95,13 @@ def _daemon_rows(lab: Lab, rounds: Rounds) -> Iterator[Row]:
         measure.start_up(commands, lab.environ, rounds.starts),
         ("python -I -S", *COMPARED),
     )
-    for what, crowd in zip(("cold", "warm"), measure.crowd(lab, rounds.crowd), strict=True):
-        last = Sample([crowd.seconds])
-        first = switches["roled"] if what == "cold" else None
-        yield (
-            f"{rounds.crowd} shells at once, {what}",
-            f"{number(crowd.seconds * 1000)} ms",
-            "",
-            "one shell" if first else "",
-            str(first or ""),
-            _ratio(last, first) if first else "",
-        )
-        yield (
-            f"  STS calls, {crowd.answered} answered",
-            str(crowd.sts_calls),
-            "1" if first else "0",
-            "",
-            "",
-            "",
-        )
+    crowds = measure.crowds(lab, rounds.crowd, rounds.daemons)
+    cold, warm = crowds["cold"], crowds["warm"]
+    samples = {"roled": cold.last_answer, "one shell": switches[measure.FIRST]}
+    yield from _against(f"{rounds.crowd} shells at once, new daemon", samples, ("one shell",))
+    yield f"  STS calls, for {cold.answered} answers", str(cold.sts_calls), "1", "", "", ""
+    yield f"{rounds.crowd} shells at once, once more", str(warm.last_answer), "", "", "", ""
+    yield f"  STS calls, for {warm.answered} answers", str(warm.sts_calls), "0", "", "", ""
     held = measure.memory(lab, 10, rounds.idle)
     yield "memory, 5 profiles, 10 shells (RSS)", f"{held.rss:.1f} MiB", "25 MiB", "", "", ""
     yield (

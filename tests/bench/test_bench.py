@@ -37,13 +37,14 @@ def test_a_process_started_at_each_prompt_is_counted(lab: Lab) -> None:
 
 
 def test_one_owner_a_crowd_of_shells_makes_one_call_to_sts(lab: Lab) -> None:
-    cold, warm = measure.crowd(lab, 100)
-    assert (cold.answered, cold.sts_calls) == (100, 1)
-    assert (warm.answered, warm.sts_calls) == (100, 0)
+    crowds = measure.crowds(lab, shells=100, rounds=1)
+    assert (crowds["cold"].answered, crowds["cold"].sts_calls) == (100, 1)
+    assert (crowds["warm"].answered, crowds["warm"].sts_calls) == (100, 0)
 
 
-def test_a_first_switch_calls_sts_and_can_be_compared_with_it(lab: Lab) -> None:
-    assert measure.first_switch(lab, rounds=1).keys() == {"roled", measure.STS, measure.COLD_STS}
+def test_first_switches_stand_next_to_what_sts_alone_takes(lab: Lab) -> None:
+    switches = measure.first_switch(lab, rounds=1)
+    assert switches.keys() == {measure.FIRST, measure.SECOND, measure.STS, measure.COLD_STS}
 
 
 def test_the_daemon_can_be_weighed_while_it_idles(lab: Lab) -> None:

@@ -27,7 +27,7 @@ class Tool:
     hook: tuple[str, ...] = ()  # the command that prints the hook, without the shell's name
     turns: tuple[str, str] = ("", "")
     shows: str = "HOME"
-    prompts: int = 20  # in one measurement: as many as take a moment
+    prompts: int = 10  # in one measurement: few, or others would come between
     switches: int = 10
 
     def load(self, shell: str) -> str:
@@ -38,14 +38,14 @@ class Tool:
         return f"{hook} | source" if shell == "fish" else f'eval "$({hook})"'
 
 
-NOTHING = Tool("no hook", prompts=1000, switches=1000)
+NOTHING = Tool("no hook", prompts=200, switches=200)
 
 
 def roled(shell: str) -> Tool:
     """Switches between two profiles."""
     export = "set -gx AWS_PROFILE {}" if shell == "fish" else "export AWS_PROFILE={}"
     there, back = export.format(PROFILES[0]), export.format(PROFILES[1])
-    return Tool("roled", (ROLED, "hook"), (there, back), "AWS_ACCESS_KEY_ID", prompts=1000)
+    return Tool("roled", (ROLED, "hook"), (there, back), "AWS_ACCESS_KEY_ID", prompts=200)
 
 
 def installed(lab: Lab) -> list[Tool]:
