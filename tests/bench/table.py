@@ -8,14 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench import measure, shells, tools
 from bench.lab import PROFILES, ROLED, Lab
 from bench.sample import Sample, number
 from bench.shells import Costs
 
-Row = tuple[str, str, str, str, str, str]
-HEADINGS = ("", "roled", "goal", "against", "", "roled / that")
 COMPARED = ("direnv", "mise")
 GOALS = {"bash": "50 µs", "zsh": "50 µs", "fish": "150 µs"}
 
@@ -24,6 +23,18 @@ Median ± half of the range that holds the middle half of the values. What stand
 adds to it, in an interactive shell with an environment in force: direnv and mise are in a folder that sets as
 much as roled does, and switch to another such folder. What is started are processes and their threads.
 """
+
+
+class Row(NamedTuple):
+    what: str
+    roled: str
+    goal: str = ""
+    against: str = ""
+    takes: str = ""
+    ratio: str = ""
+
+
+HEADINGS = Row("", "roled", "goal", "against", "", "roled / that")
 
 
 @dataclass(frozen=True)
@@ -99,20 +110,13 @@ def _daemon_rows(lab: Lab, rounds: Rounds) -> Iterator[Row]:
     cold, warm = crowds["cold"], crowds["warm"]
     samples = {"roled": cold.last_answer, "one shell": switches[measure.FIRST]}
     yield from _against(f"{rounds.crowd} shells at once, new daemon", samples, ("one shell",))
-    yield f"  STS calls, for {cold.answered} answers", str(cold.sts_calls), "1", "", "", ""
-    yield f"{rounds.crowd} shells at once, once more", str(warm.last_answer), "", "", "", ""
-    yield f"  STS calls, for {warm.answered} answers", str(warm.sts_calls), "0", "", "", ""
+    yield Row(f"  STS calls, for {cold.answered} answers", str(cold.sts_calls), "1")
+    yield Row(f"{rounds.crowd} shells at once, once more", str(warm.last_answer))
+    yield Row(f"  STS calls, for {warm.answered} answers", str(warm.sts_calls), "0")
     held = measure.memory(lab, 10, rounds.idle)
-    yield "memory, 5 profiles, 10 shells (RSS)", f"{held.rss:.1f} MiB", "25 MiB", "", "", ""
-    yield (
-        "  its own share of that (PSS)",
-        f"{held.pss:.1f} MiB" if held.pss else "for root only",
-        "",
-        "",
-        "",
-        "",
-    )
-    yield "wake-ups per minute when idle", f"{held.wake_ups:.0f}", "", "", "", ""
+    yield Row(f"memory, {len(PROFILES)} profiles, 10 shells (RSS)", f"{held.rss:.1f} MiB", "25 MiB")
+    yield Row("  its own share of that (PSS)", f"{held.pss:.1f} MiB" if held.pss else "for root only")
+    yield Row("wake-ups per minute when idle", f"{held.wake_ups:.0f}")
 
 
 def _against(
@@ -122,7 +126,8 @@ def _against(
     ours, roled = samples["roled"], str(samples["roled"])
     for name in others:
         theirs = samples.get(name)
-        yield what, roled, goal, name, str(theirs or "not installed"), _ratio(ours, theirs) if theirs else ""
+        ratio = number(ours.median / theirs.median) if theirs else ""
+        yield Row(what, roled, goal, name, str(theirs or "not installed"), ratio)
         what = roled = goal = ""
 
 
@@ -130,12 +135,8 @@ def _started(shell: str, costs: Mapping[str, Costs]) -> Iterator[Row]:
     what, roled, goal = f"  started for a prompt, {shell}", f"{costs['roled'].started:g}", "0"
     for name in COMPARED:
         theirs = f"{costs[name].started:g}" if name in costs else "not installed"
-        yield what, roled, goal, name, theirs, ""
+        yield Row(what, roled, goal, name, theirs)
         what = roled = goal = ""
-
-
-def _ratio(ours: Sample, theirs: Sample) -> str:
-    return number(ours.median / theirs.median)
 
 
 def _versions() -> Iterator[str]:

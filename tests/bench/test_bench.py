@@ -53,7 +53,7 @@ def test_the_daemon_can_be_weighed_while_it_idles(lab: Lab) -> None:
 
 
 def test_the_table_has_straight_columns() -> None:
-    row = ("unchanged prompt", str(Sample([0.001, 0.0012, 0.0014])), "", "direnv", "5.00 ± 0.10 ms", "0.24")
+    row = table.Row("prompt", str(Sample([0.001, 0.0012, 0.0014])), "", "direnv", "5.00 ± 0.10 ms", "0.24")
     heading, line = table.drawn([table.HEADINGS, row]).splitlines()
     assert line.index("1.20 ± 0.10 ms") == heading.index("roled")
     assert line.index("0.24") == heading.index("roled / that")
