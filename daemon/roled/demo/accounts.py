@@ -39,7 +39,6 @@ class RoleProfile:
         return f"arn:aws:iam::{self.account}:role/{self.role}"
 
 
-USER = f"arn:aws:iam::{ACCOUNT}:user/user1"
 MARKETING = RoleProfile("marketingadmin", "marketingadminrole", reads_bucket=True, longest_session=43200)
 WITH_EXTERNAL_ID = {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}
 
