@@ -4,12 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine import SHELLS, Machine
+from machine import SHELLS, Aws, Machine
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with Aws(tmp_path_factory.mktemp("aws")) as aws:
+        yield aws
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    with Machine(tmp_path) as machine:
+def machine(tmp_path: Path, aws: Aws) -> Iterator[Machine]:
+    with Machine(tmp_path, aws) as machine:
         yield machine
 
 

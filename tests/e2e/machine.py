@@ -1,17 +1,19 @@
-"""A machine of its own for one test: HOME, clock, AWS and shells, as a person would have them.
+"""A machine of its own for one test: HOME, daemon and shells, as a person would have them, and an AWS.
 
-Everything on it, AWS included, runs under libfaketime and reads one clock, which `advance` moves.
+Everything, AWS included, runs under libfaketime and reads one clock, which `advance` moves.
 """
 
 import contextlib
 import glob
 import json
 import os
-import signal
+import shutil
+import socket
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
@@ -32,39 +34,79 @@ SHELLS = tuple(LOAD)
 BASH_CLOCK = "EPOCHSECONDS=$(date +%s)"
 
 
-class Machine:
-    """Use it as a context manager; `aws` is up when the block begins."""
+class Aws:
+    """The strict AWS, and the clock that it shares with the machines that use it. It takes seconds to start."""
 
-    def __init__(self, folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
-        self.home = folder / "home"
-        self.home.mkdir(parents=True)
-        self.runtime = folder / "run"
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.home = folder
         self._clock = folder / "clock"
-        self._clock.write_text("+0")
         self._offset = 0
-        self._arguments = arguments
+        self.advance(0)
+        self.environ = {
+            "LD_PRELOAD": libfaketime(),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "roled.demo.standin", "--home", str(self.home)]
+        self._process = subprocess.Popen(command, env=os.environ | self.environ, stdout=subprocess.PIPE)
+        assert self._process.stdout
+        where = json.loads(self._process.stdout.readline())
+        self.endpoint, self.bucket = where["endpoint"], where["bucket"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def advance(self, seconds: int) -> None:
+        self._offset += seconds
+        self._clock.write_text(f"+{self._offset}")
+
+    def forget_calls(self) -> None:
+        self.http("/_standin/calls", method="DELETE")
+        self.http("/_standin/faults", method="DELETE")
+
+    def http(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        request = Request(
+            self.endpoint + path,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+class Machine:
+    """A context manager: whatever it started ends with the block."""
+
+    def __init__(self, folder: Path, aws: Aws, environ: dict[str, str] | None = None) -> None:
+        self.home = folder / "home"
+        self.runtime = folder / "run"
+        self.endpoint, self.bucket = aws.endpoint, aws.bucket
         self.environ = {
             "HOME": str(self.home),
             "PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
+            "PAGER": "cat",
             "ROLED_RUNTIME_DIR": str(self.runtime),
             "XDG_STATE_HOME": str(folder / "state"),
             "AWS_EC2_METADATA_DISABLED": "true",
-            "LD_PRELOAD": libfaketime(),
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            "FAKETIME_NO_CACHE": "1",
-            "NO_FAKE_STAT": "1",
+            **aws.environ,
             **(environ or {}),
         }
+        self._aws = aws
         self._terminals: list[Terminal] = []
+        shutil.copytree(aws.home / ".aws", self.home / ".aws")
+        aws.forget_calls()
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "roled.demo.standin", "--home", str(self.home), *self._arguments]
-        self._aws = subprocess.Popen(command, env=self.environ, stdout=subprocess.PIPE)
-        assert self._aws.stdout
-        where = json.loads(self._aws.stdout.readline())
-        self.endpoint, self.bucket = where["endpoint"], where["bucket"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,8 +115,6 @@ class Machine:
         self.roled("stop")
         for process in self.daemons():
             process.kill()
-        self._aws.kill()
-        self._aws.communicate()
 
     def terminal(self, shell: str, **options: Any) -> Terminal:
         """A terminal of the person: their rc file loads the hook as the README says."""
@@ -87,7 +127,9 @@ class Machine:
 
     def roled(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         command = [f"{BIN}/roled", *arguments]
-        return subprocess.run(command, env=self.environ | environ, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=self.environ | environ, capture_output=True, text=True, check=False
+        )
 
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = json.loads(self.roled("status", "--json").stdout)
@@ -95,31 +137,34 @@ class Machine:
 
     def advance(self, seconds: int) -> None:
         """Let time pass, as sleep does: nobody notices until they look at the clock."""
-        self._offset += seconds
-        self._clock.write_text(f"+{self._offset}")
+        self._aws.advance(seconds)
 
     def first(self, terminal: Terminal, line: str) -> str:
         """What `line` prints as the first one typed after `advance`."""
         return terminal.run(f"{BASH_CLOCK}; {line}" if terminal.shell == "bash" else line)
 
     def daemons(self) -> list[psutil.Process]:
-        """The daemons of this machine."""
-        return [one for one in psutil.process_iter() if self._is_daemon(one)]
+        """Who listens on this machine's socket. Only the socket tells: nobody may look into a daemon."""
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError, psutil.NoSuchProcess):
+            connection.connect(str(self.runtime / "socket"))
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+            return [psutil.Process(struct.unpack("iII", peer)[0])]
+        return []
 
     def kill_daemon(self) -> None:
-        for process in self.daemons():
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        (daemon,) = self.daemons()
+        daemon.kill()
+        daemon.wait()
 
     def calls(self, action: str = "AssumeRole") -> list[dict[str, Any]]:
         """What STS was asked so far."""
-        return [call for call in self._http("/_standin/calls") if call["action"] == action]
+        return [call for call in self._aws.http("/_standin/calls") if call["action"] == action]
 
     def fault(self, kind: str, value: Any = None, count: int | None = None, **narrowed: str) -> None:
-        self._http("/_standin/faults", {"kind": kind, "value": value, "count": count, **narrowed})
+        self._aws.http("/_standin/faults", {"kind": kind, "value": value, "count": count, **narrowed})
 
     def heal(self) -> None:
-        self._http("/_standin/faults", method="DELETE")
+        self._aws.http("/_standin/faults", method="DELETE")
 
     def edit(self, old: str, new: str) -> None:
         """Change the AWS config as an editor does: a new file over the old."""
@@ -129,24 +174,6 @@ class Machine:
         replacement = config.with_suffix(".new")
         replacement.write_text(text.replace(old, new))
         replacement.replace(config)
-
-    def _http(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        request = Request(  # noqa: S310  loopback
-            self.endpoint + path,
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Content-Type": "application/json"},
-            method=method,
-        )
-        with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def _is_daemon(self, process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error):
-            if "roled.daemon" not in process.cmdline():
-                return False
-            return process.environ().get("ROLED_RUNTIME_DIR") == str(self.runtime)
-        return False
 
 
 def libfaketime() -> str:

@@ -1,9 +1,7 @@
 """The promises of the README, each in real shells against a strict AWS."""
 
 import json
-import subprocess
 
-import pytest
 from machine import Machine, eventually
 
 ROLE = "assumed-role/marketingadminrole/roled-"

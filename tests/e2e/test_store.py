@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from keyring_session import KeyringSession, keyring_session
-from machine import Machine, eventually
+from machine import Aws, Machine, eventually
 from terminal import Terminal
 
 from roled.edges.keychain import open_keychain
@@ -28,17 +28,17 @@ def session() -> Iterator[KeyringSession]:
 
 
 @pytest.fixture
-def desktop(session: KeyringSession, tmp_path: Path) -> Iterator[Machine]:
+def desktop(session: KeyringSession, tmp_path: Path, aws: Aws) -> Iterator[Machine]:
     """A machine with a keyring service, opened when its person logged in."""
     bus = {name: session.environ[name] for name in ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")}
-    with Machine(tmp_path, environ=bus) as machine:
+    with Machine(tmp_path, aws, environ=bus) as machine:
         yield machine
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Machine]:
+def server(tmp_path: Path, aws: Aws) -> Iterator[Machine]:
     """A machine without a keyring service."""
-    with Machine(tmp_path) as machine:
+    with Machine(tmp_path, aws) as machine:
         yield machine
         machine.roled("forget")  # the key of the sealed file would stay in the kernel for hours
 
@@ -49,6 +49,9 @@ def machine(request: pytest.FixtureRequest) -> Machine:
     return machine
 
 
+@pytest.mark.parametrize(
+    ("machine", "shell"), [("desktop", "bash"), ("server", "zsh"), ("desktop", "fish")], indirect=True
+)
 def test_promise_10_a_killed_daemon_loses_nothing_that_rests_in_the_store(
     machine: Machine, shell: str
 ) -> None:
