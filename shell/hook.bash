@@ -49,7 +49,7 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
   # Before a prompt. The redirection silences `set -x`, and `|| :` keeps `set -e` and ERR traps out.
   _roled_prompt() {
     \builtin local status="$?"
-    { _roled_is_current; } 2>/dev/null || _roled_quietly _roled_refresh 0 || \builtin :
+    { _roled_is_current && \builtin unset -v _roled_asking; } 2>/dev/null || _roled_quietly _roled_refresh 0 || \builtin :
     \builtin return "$status"
   }
 
@@ -122,7 +122,7 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
   # With WAIT=1 a command is about to start.
   _roled_refresh() {
     \builtin local wait=$1 once="${2-}" first=$_roled_fresh due=$_roled_until now=$((_roled_clock)) hold=$_roled_ever
-    \builtin local profile='' switched=''
+    \builtin local profile='' switched='' interrupted="${_roled_asking-}"
     _roled_fresh=''
     [[ -z $first ]] || _roled_inherit
     _roled_since=$now _roled_until=$((now + 5)) _roled_stamp=/ _roled_pending='' # armed before anything can block
@@ -144,9 +144,10 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
       _roled_attached='' _roled_returned='' _roled_until=$hold _roled_stamp=/ _roled_pending=''
     else
       _roled_set_aside
-      [[ -z $switched || -n $first ]] || wait=1
+      if [[ -n $interrupted ]]; then wait=0; elif [[ -n $switched && -z $first ]]; then wait=1; fi
       [[ -n $switched || -z ${_roled_set_AWS_ACCESS_KEY_ID-} || now -ge _roled_expires || now -ge due ]] || wait=0
       _roled_ask "$wait"
+      [[ -z $interrupted ]] || _roled_pending=''
     fi
     _roled_remember
   }
@@ -218,12 +219,14 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
   _roled_ask() {
     \builtin local wait=$1 reply='' status=0
     _roled_remember
+    _roled_asking=1 # stays if Ctrl-C ends this, and then nobody wants to wait for the next one
     if [[ -x $_roled_python ]]; then
       reply=$(
         [[ -z $once ]] || \builtin export AWS_PROFILE="$once"
         \builtin exec "$_roled_python" -I -S "$_roled_client" "$_roled_runtime" bash "$$" - "$wait"
       ) || status=$?
     fi
+    \builtin unset -v _roled_asking
     now=$((_roled_clock))
     if [[ $status == 0 && ${reply##*$'\n'} == OK ]]; then
       _roled_apply

@@ -37,7 +37,7 @@ if status is-interactive; and not set -qg _roled_runtime
         AWS_CREDENTIAL_EXPIRATION
 
     # How old the file is, in seconds; nothing if it is not there. Before fish 3.6, any clock that stops with the file.
-    if contains path (builtin -n); and builtin path mtime -R / >/dev/null 2>/dev/null
+    if builtin contains path (builtin -n); and builtin path mtime -R / >/dev/null 2>/dev/null
         function _roled_age
             builtin path mtime -R -- $argv
         end
@@ -73,7 +73,11 @@ if status is-interactive; and not set -qg _roled_runtime
 
     function _roled_before_prompt --on-event fish_prompt
         set -g _roled_line ''
-        _roled_is_current; or _roled_quietly _roled_refresh 0
+        if _roled_is_current
+            set -e -g _roled_asking
+        else
+            _roled_quietly _roled_refresh 0
+        end
     end
 
     function _roled_before_line --on-event fish_preexec
@@ -107,7 +111,6 @@ if status is-interactive; and not set -qg _roled_runtime
     # Run the arguments untraced, for they handle secrets.
     function _roled_quietly
         set -l fish_trace
-        set -l IFS \n
         $argv
         set -e -l fish_trace
         return 0
@@ -126,6 +129,7 @@ if status is-interactive; and not set -qg _roled_runtime
         set -l first $_roled_fresh
         set -l switched ''
         set -l age (_roled_age $_roled_stamp)
+        set -l interrupted $_roled_asking
         set -l early '' # whether the last answer still held but for its stamp
         builtin test -z "$age" -o "$age" -lt $_roled_until; and set early 1
         set -g _roled_fresh ''
@@ -157,12 +161,15 @@ if status is-interactive; and not set -qg _roled_runtime
             _roled_hold $_roled_ever
         else
             _roled_set_aside
-            if builtin test -n "$switched" -a -z "$first"
+            if builtin test -n "$interrupted"
+                set wait 0
+            else if builtin test -n "$switched" -a -z "$first"
                 set wait 1
             else if builtin test -n "$_roled_set_AWS_ACCESS_KEY_ID" -a -n "$early"
                 builtin test (_roled_now) -lt $_roled_expires; and set wait 0
             end
             _roled_ask $wait
+            builtin test -z "$interrupted"; or set -g _roled_pending ''
         end
         _roled_remember
     end
@@ -181,8 +188,9 @@ if status is-interactive; and not set -qg _roled_runtime
 
     # What the parent shell's roled left in the environment becomes this shell's.
     function _roled_inherit
+        set -l IFS \n
         set -l marker (builtin string split -m 3 : -- "$ROLED_LEASE")
-        builtin test (count $marker) -eq 4; or return 0
+        builtin test (builtin count $marker) -eq 4; or return 0
         if builtin test -n "$AWS_ACCESS_KEY_ID" -a "$AWS_ACCESS_KEY_ID" != "$marker[1]"
             set -eg ROLED_LEASE
             return 0
@@ -213,13 +221,16 @@ if status is-interactive; and not set -qg _roled_runtime
     end
 
     function _roled_ask --argument-names wait
+        set -l IFS \n
         set -l reply
         set -l result 0
         _roled_remember
+        set -g _roled_asking 1 # stays if Ctrl-C ends this, and then nobody wants to wait for the next one
         if builtin test -x $_roled_python
             set reply (command $_roled_python -I -S $_roled_client $_roled_runtime fish $fish_pid - $wait)
             set result $status
         end
+        set -e -g _roled_asking
         if builtin test $result -eq 0 -a "$reply[-1]" = OK
             _roled_apply $reply
         else if builtin string match -q 'ERR *' -- "$reply[-1]"
@@ -232,6 +243,7 @@ if status is-interactive; and not set -qg _roled_runtime
 
     # The daemon's lines are data: names from a list, values never evaluated.
     function _roled_apply
+        set -l IFS \n
         set -l told
         set -l changed ''
         set -l until 5

@@ -47,7 +47,7 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
       _roled_line=
       [[ "$('builtin' 'trap')" != *_roled_sublist*DEBUG* ]] || 'builtin' 'trap' - DEBUG
     fi
-    { _roled_is_current } 2>/dev/null || _roled_quietly _roled_refresh 0
+    { _roled_is_current && 'builtin' 'unset' _roled_asking } 2>/dev/null || _roled_quietly _roled_refresh 0
     'builtin' 'return' 0
   }
 
@@ -58,12 +58,12 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
     [[ -o debug_before_cmd && "$('builtin' 'trap')" != *DEBUG* ]] || 'builtin' 'return' 0
     'builtin' 'setopt' local_options no_local_traps
     _roled_line="$3"
-    'builtin' 'trap' '_roled_sublist "$ZSH_DEBUG_CMD" "${#funcstack}"' DEBUG
+    'builtin' 'trap' '_roled_sublist "$ZSH_DEBUG_CMD"' DEBUG
     'builtin' 'return' 0
   }
 
   _roled_sublist() {
-    { [[ "$1" != *[A-Za-z]* ]] } 2>/dev/null || _roled_quietly _roled_before_sublist "$1" "$2"
+    _roled_quietly _roled_before_sublist "$1"
     'builtin' 'return' 0
   }
 
@@ -79,17 +79,19 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
     [[ "$text" != *AWS_(DEFAULT_|)PROFILE* ]] || 'builtin' 'return' 0
     for word in "${(@z)text}"; do
       case "$word" in
-        (source|.|eval) 'builtin' 'return' 0 ;;
+        ('source'|'.'|'eval') 'builtin' 'return' 0 ;;
         (*) [[ "${functions[$word]-}" != *AWS_(DEFAULT_|)PROFILE* ]] || 'builtin' 'return' 0 ;;
       esac
     done
     'builtin' 'return' 1
   }
 
-  # _roled_before_sublist TEXT DEPTH: what cannot be decided for sure runs without roled's keys.
+  # _roled_before_sublist TEXT: what cannot be decided for sure runs without roled's keys.
   _roled_before_sublist() {
     'builtin' 'local' literal="(#b)([A-Za-z0-9_.@/+:-]##)" operator='(&&|\|\||\||\|&|;|&|[(){}]|[[:space:]]#\n)'
-    'builtin' 'local' -a words line match mbegin mend
+    'builtin' 'local' -a words line callers match mbegin mend
+    callers=("${(@)funcstack[4,-1]}") # without _roled_sublist, _roled_quietly and this one
+    (( ! ${callers[(I)_roled_precmd]} )) || 'builtin' 'return' 0
     words=("${(@z)1}") line=("${(@z)_roled_line}")
     if ! _roled_concerns "$1"; then
       _roled_is_ready || _roled_refresh 1
@@ -97,13 +99,13 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
       'builtin' 'return' 0 # the user's own keys
     elif (( ! ${words[(I)$~operator]} )) && _roled_traps_inside "${words[1]}"; then
       _roled_is_ready || _roled_refresh 1
+    elif (( ! ${#callers} && ! ${line[(I)(&&|\|\||\||\|&)]} )) && _roled_only_assigns "${words[@]}"; then
+      _roled_is_ready || _roled_refresh 1 # the next trap or prompt sees what it assigned
     elif [[ "${words[1]} ${words[2]}" == export\ AWS_PROFILE=${~literal} && "${words[3]}" == (|'&&') ]] &&
       ! _roled_concerns "${(j: :)words[4,-1]}"; then
       _roled_refresh 1 "${match[1]}" lasting
-    elif (( $2 > 0 || ${line[(I)(&&|\|\||\||\|&)]} )); then
+    elif (( ${#callers} || ${line[(I)(&&|\|\||\||\|&)]} )); then
       _roled_close # something may follow this without a trap in between
-    elif _roled_only_assigns "${words[@]}"; then
-      _roled_is_ready || _roled_refresh 1
     elif _roled_is_prefixed "${words[@]}"; then
       _roled_refresh 1 "$REPLY"
     else
@@ -116,11 +118,11 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
   }
 
   _roled_traps_inside() {
-    [[ "$1" == (source|.|eval) || -n "${functions[$1]-}" ]]
+    [[ "$1" == ('source'|'.'|'eval') || -n "${functions[$1]-}" ]]
   }
 
   _roled_only_assigns() {
-    [[ "$1" != (export|typeset|declare|local|readonly|unset|read|vared) ]] || 'builtin' 'return' 0
+    [[ "$1" != ('export'|'typeset'|'declare'|'local'|'readonly'|'unset'|'read'|'vared') ]] || 'builtin' 'return' 0
     while (( $# )); do
       [[ "$1" == [A-Za-z_][A-Za-z0-9_]#=* ]] || 'builtin' 'return' 1
       'builtin' 'shift'
@@ -130,7 +132,7 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
   # Whether these words are one command that sees a literal AWS_PROFILE of its own, as REPLY.
   _roled_is_prefixed() {
     REPLY=
-    [[ "$1" != env ]] || 'builtin' 'shift'
+    [[ "$1" != 'env' ]] || 'builtin' 'shift'
     while [[ "${1-}" == [A-Za-z_][A-Za-z0-9_]#=[A-Za-z0-9_.@/+:-]# ]]; do
       [[ "$1" != AWS_PROFILE=?* ]] || REPLY="${1#*=}"
       'builtin' 'shift'
@@ -149,7 +151,8 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
   # _roled_refresh WAIT [PROFILE [lasting]]: make the environment right; for PROFILE if the next command alone will see
   # that one, or is about to set it for good. With WAIT=1 a command is about to start.
   _roled_refresh() {
-    'builtin' 'local' wait="$1" once="${2-}" lasting="${3-}" first="$_roled_fresh" profile= switched=
+    'builtin' 'local' wait="$1" once="${2-}" lasting="${3-}" first="$_roled_fresh"
+    'builtin' 'local' profile= switched= interrupted="${_roled_asking-}"
     'builtin' 'local' -i due=_roled_until now=_roled_clock hold=9999999999
     _roled_fresh=
     [[ -z "$first" ]] || _roled_inherit
@@ -172,9 +175,10 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
       _roled_attached= _roled_returned= _roled_until=$hold _roled_stamp= _roled_pending=
     else
       _roled_set_aside
-      [[ -z "$switched" || -n "$first" ]] || wait=1
+      if [[ -n "$interrupted" ]]; then wait=0; elif [[ -n "$switched" && -z "$first" ]]; then wait=1; fi
       [[ -n "$switched" || -z "${_roled_set[AWS_ACCESS_KEY_ID]-}" || now -ge _roled_expires || now -ge due ]] || wait=0
       _roled_ask "$wait"
+      [[ -z "$interrupted" ]] || _roled_pending=
     fi
     _roled_remember
   }
@@ -225,8 +229,7 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
   _roled_step_aside() {
     _roled_withdraw
     _roled_kept=()
-    [[ -z "$profile" ]] || _roled_say $'roled: your own AWS keys are in this shell, so AWS_PROFILE has no effect
-       to use the profile: unset AWS_ACCESS_KEY_ID'
+    [[ -z "$profile" ]] || _roled_say $'roled: your own AWS keys are in this shell, so AWS_PROFILE has no effect\n       to use the profile: unset AWS_ACCESS_KEY_ID'
     _roled_until=$hold
     _roled_remember
   }
@@ -234,16 +237,17 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
   _roled_ask() {
     'builtin' 'local' wait="$1" reply= last
     _roled_remember
+    'builtin' 'typeset' -g +x _roled_asking=1 # stays if Ctrl-C ends this, and then nobody wants to wait for the next one
     _roled_converse || _roled_run_client
+    'builtin' 'unset' _roled_asking
     now=_roled_clock
     last="${reply##*$'\n'}"
-    if [[ "$last" == OK ]]; then
+    if [[ "$last" == 'OK' ]]; then
       _roled_apply
-    elif [[ "$last" == ERR\ * ]]; then
+    elif [[ "$last" == 'ERR '* ]]; then
       _roled_do_without "roled: ${${last#ERR }#* }"
     else
-      _roled_do_without "roled: the daemon does not answer, so AWS_PROFILE=$profile has no credentials here
-       see: roled logs"
+      _roled_do_without "roled: the daemon does not answer, so AWS_PROFILE=$profile has no credentials here"$'\n       see: roled logs'
     fi
   }
 
@@ -262,14 +266,14 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
     {
       _roled_request
       'builtin' 'print' -ru $fd -- "$REPLY" 2>/dev/null || 'builtin' 'return' 0
-      while [[ "$reply" != *$'\n' || "${${reply%$'\n'}##*$'\n'}" != (OK|ERR\ *) ]]; do
+      while [[ "$reply" != *$'\n' || "${${reply%$'\n'}##*$'\n'}" != ('OK'|'ERR '*) ]]; do
         left=$(( deadline - EPOCHREALTIME ))
         if (( left <= 0 )); then
           reply=
           'builtin' 'break'
         fi
         (( left < 0.3 )) || left=0.3
-        'builtin' 'sysread' -t $left -i $fd part 2>/dev/null
+        'builtin' 'sysread' -t $left -i $fd part
         case $? in
           (0) reply+="$part" ;;
           (4) _roled_notice ;;
@@ -330,11 +334,11 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
     for line in "${(@f)reply}"; do
       word="${line%% *}" value="${line#* }" name="${${line#* }%% *}"
       case "$word" in
-        (set|unset)
+        ('set'|'unset')
           changed=1
           case "$name" in
             (AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|AWS_CREDENTIAL_EXPIRATION|AWS_REGION|AWS_DEFAULT_REGION|ROLED_LEASE)
-              if [[ "$word" == unset ]]; then
+              if [[ "$word" == 'unset' ]]; then
                 _roled_unset "$name"
               else
                 _roled_set[$name]="${value#* }"
@@ -343,10 +347,10 @@ if [[ -o interactive && -z "${_roled_clock-}" ]]; then
               ;;
           esac
           ;;
-        (until) [[ "$value" != [0-9](#c1,9) ]] || _roled_until=$(( now + 10#$value )) ;;
-        (expires) [[ "$value" != [0-9](#c1,9) ]] || _roled_expires=$(( now + 10#$value )) ;;
-        (stamp) [[ "$value" != [A-Za-z0-9_-]## ]] || _roled_stamp="$value" ;;
-        (say) told+=${told:+$'\n'}"$value" ;;
+        ('until') [[ "$value" != [0-9](#c1,9) ]] || _roled_until=$(( now + 10#$value )) ;;
+        ('expires') [[ "$value" != [0-9](#c1,9) ]] || _roled_expires=$(( now + 10#$value )) ;;
+        ('stamp') [[ "$value" != [A-Za-z0-9_-]## ]] || _roled_stamp="$value" ;;
+        ('say') told+=${told:+$'\n'}"$value" ;;
       esac
     done
     _roled_attached=1

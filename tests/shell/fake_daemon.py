@@ -1,6 +1,5 @@
 """A daemon that answers as a test tells it to, and remembers what it was asked."""
 
-
 import socket
 import threading
 import time
@@ -33,6 +32,7 @@ class FakeDaemon:
         self.lifetime = HOUR
         self.until = 600
         self.generation = 0
+        self.piece = 65536  # bytes that it sends at once
         self.answer: Answer = self.lease
         self._released = threading.Event()
 
@@ -75,7 +75,9 @@ class FakeDaemon:
             return protocol.reply([*environment.withdraw(request.fields), "until 86400"])
         if profile in self.refused:
             said = [protocol.say_line(line) for line in self.refused[profile].splitlines()]
-            return protocol.reply([*environment.withdraw(request.fields), *said, "until 60", f"stamp {stamp}"])
+            return protocol.reply(
+                [*environment.withdraw(request.fields), *said, "until 60", f"stamp {stamp}"]
+            )
         if profile in self.on_its_way and request.get("wait") != "1":
             return protocol.reply(["until 1", f"stamp {stamp}"])
         granted = environment.grant(self.credentials(profile), profile, self.region, request.fields)
@@ -116,11 +118,11 @@ class FakeDaemon:
             request = protocol.decode(line.rstrip(b"\n"))
             self.requests.append(request)
             reply = self.answer(request)
-            if reply:
-                try:
-                    connection.sendall(reply)
-                except OSError:
-                    return
+            try:
+                for start in range(0, len(reply or b""), self.piece):
+                    connection.sendall((reply or b"")[start : start + self.piece])
+            except OSError:
+                return
 
 
 def profile_of(request: Request) -> str:
@@ -136,5 +138,3 @@ def half(answer: Answer) -> Answer:
         return whole[: len(whole) // 2] if whole else None
 
     return cut
-
-

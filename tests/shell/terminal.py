@@ -18,14 +18,16 @@ BARE_PYTHON = os.path.realpath(sys.executable)
 
 HOOKS = Path(__file__).resolve().parents[2] / "shell"
 STARTED = "<<started>>"
-END_OF_LINE = re.compile(r"⏎ *\r?(⏎ *)?\r?")  # what fish prints to find out whether the cursor is in the first column
+END_OF_LINE = re.compile(
+    r"⏎ *\r?(⏎ *)?\r?"
+)  # what fish prints to find out whether the cursor is in the first column
 ERASED = re.compile(r"[^\n]*\r\x1b\[K")  # a line that stood there only while it was true
 ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[=>()][A-Z0-9]?|\x1b\][^\x07]*\x07")
 
 # fish draws its prompt again and again, so its prompts carry a number, and a mark shows where output begins.
 RC = {
     "bash": "PS1='<<prompt>>'\nbind 'set enable-bracketed-paste off' 2>/dev/null\n",
-    "zsh": "PROMPT='<<prompt>>' RPROMPT='' PROMPT_SP='' PROMPT_EOL_MARK=''\nunsetopt zle prompt_cr\n",
+    "zsh": "PROMPT='<<prompt>>' RPROMPT='' PROMPT_SP='' PROMPT_EOL_MARK=''\nunsetopt prompt_cr prompt_sp\n",
     "fish": """
 set -g fish_greeting
 set -g lines 0
@@ -124,7 +126,7 @@ class Terminal:
 
     def value(self, name: str) -> str:
         """An environment variable as a command started now sees it; empty if it is not there."""
-        return self.run(f"printenv {name}").strip()
+        return self.run(f"sh -c 'echo \"${name}\"'").strip()
 
     def key(self) -> str:
         return self.value("AWS_ACCESS_KEY_ID")

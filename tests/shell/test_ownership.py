@@ -46,7 +46,11 @@ def test_keys_exported_by_hand_win(terminal: Terminal) -> None:
     assert terminal.export("AWS_ACCESS_KEY_ID", "AKIAMINE").startswith(WIN)
     terminal.export("AWS_SECRET_ACCESS_KEY", "mine")
     assert (terminal.key(), terminal.value("AWS_SECRET_ACCESS_KEY")) == ("AKIAMINE", "mine")
-    assert [terminal.value(name) for name in ("AWS_SESSION_TOKEN", "AWS_REGION", "ROLED_LEASE")] == ["", "", ""]
+    assert [terminal.value(name) for name in ("AWS_SESSION_TOKEN", "AWS_REGION", "ROLED_LEASE")] == [
+        "",
+        "",
+        "",
+    ]
 
 
 def test_an_unset_key_hands_the_shell_back_to_roled(terminal: Terminal) -> None:
@@ -143,7 +147,9 @@ def test_a_child_shell_keeps_inherited_keys_when_the_daemon_is_gone(
     assert terminal.key() == key_of("marketing")
 
 
-def test_inherited_keys_that_have_expired_are_dropped(shell: str, open_terminal: Open, daemon: FakeDaemon) -> None:
+def test_inherited_keys_that_have_expired_are_dropped(
+    shell: str, open_terminal: Open, daemon: FakeDaemon
+) -> None:
     daemon.stop()
     environ = {"AWS_PROFILE": "marketing", "AWS_ACCESS_KEY_ID": "ASIAOLD", "AWS_SESSION_TOKEN": "old"}
     terminal = open_terminal(shell, environ={**environ, "ROLED_LEASE": "ASIAOLD:1000000000::marketing"})

@@ -120,8 +120,12 @@ def test_a_function_that_switches(shell: str, terminal: Terminal) -> None:
         (":; export AWS_PROFILE=b", []),
     ],
 )
-@pytest.mark.parametrize("call", ["f", "f && SHOW", "f; SHOW", "source FILE", "source FILE && SHOW", "(f) && SHOW"])
-def test_promise_1_inside_zsh_functions_and_files(call: str, body: str, profiles: list[str], terminal: Terminal) -> None:
+@pytest.mark.parametrize(
+    "call", ["f", "f && SHOW", "f; SHOW", "source FILE", "source FILE && SHOW", "(f) && SHOW"]
+)
+def test_promise_1_inside_zsh_functions_and_files(
+    call: str, body: str, profiles: list[str], terminal: Terminal
+) -> None:
     body = body.replace("SHOW", SHOW)
     terminal.run(f"f() {{ {body}; }}; print -r -- ${{functions[f]}} > file")
     terminal.use("a")
@@ -140,12 +144,22 @@ def test_a_debug_trap_of_the_users_in_zsh_is_left_alone(terminal: Terminal) -> N
     assert terminal.key() == key_of("a")
 
 
-def test_the_users_own_keys_are_not_touched_by_a_prefix(shell: str, open_terminal: Open, daemon: FakeDaemon) -> None:
+def test_the_users_own_keys_are_not_touched_by_a_prefix(
+    shell: str, open_terminal: Open, daemon: FakeDaemon
+) -> None:
     terminal = open_terminal(shell, environ={"AWS_ACCESS_KEY_ID": "MINE"})
     assert shown(terminal, "AWS_PROFILE=b SHOW; SHOW")[-1] == "MINE"
 
 
 def shown(terminal: Terminal, line: str) -> list[str]:
-    in_quotes = SHOW.replace("'", '"').replace("$", "\\$") if terminal.shell != "fish" else "sh -c \"echo \\$AWS_PROFILE \\$AWS_ACCESS_KEY_ID\""
+    in_quotes = (
+        SHOW.replace("'", '"').replace("$", "\\$")
+        if terminal.shell != "fish"
+        else 'sh -c "echo \\$AWS_PROFILE \\$AWS_ACCESS_KEY_ID"'
+    )
     text = line.replace("SHOW_IN_QUOTES", in_quotes).replace("SHOW", SHOW)
-    return [" ".join(words.split()) for words in terminal.run(text).splitlines() if "roled:" not in words and words[:7] != " " * 7]
+    return [
+        " ".join(words.split())
+        for words in terminal.run(text).splitlines()
+        if "roled:" not in words and words[:7] != " " * 7
+    ]

@@ -49,7 +49,9 @@ def test_an_unset_profile_leaves_nothing_of_roleds(terminal: Terminal, daemon: F
     assert daemon.asked()[-1] == "", "the daemon was told that this shell is done"
 
 
-def test_a_refused_profile_has_none_of_the_keys_and_says_why_once(terminal: Terminal, daemon: FakeDaemon) -> None:
+def test_a_refused_profile_has_none_of_the_keys_and_says_why_once(
+    terminal: Terminal, daemon: FakeDaemon
+) -> None:
     daemon.refused["typo"] = "roled: there is no profile typo\n       did you mean: typos"
     terminal.use("marketing")
     assert terminal.use("typo") == "roled: there is no profile typo\n       did you mean: typos\n"
@@ -60,7 +62,9 @@ def test_a_refused_profile_has_none_of_the_keys_and_says_why_once(terminal: Term
     assert terminal.use("typo").startswith("roled: there is no profile typo")
 
 
-def test_a_profile_chosen_in_the_rc_file_is_there_for_the_first_command(shell: str, open_terminal: Open) -> None:
+def test_a_profile_chosen_in_the_rc_file_is_there_for_the_first_command(
+    shell: str, open_terminal: Open
+) -> None:
     chosen = "set -gx AWS_PROFILE marketing" if shell == "fish" else "export AWS_PROFILE=marketing"
     assert open_terminal(shell, after=chosen).key() == key_of("marketing")
 
@@ -119,7 +123,9 @@ def test_a_region_changed_by_hand_stays_when_the_profile_goes(terminal: Terminal
 
 
 def test_a_profile_that_is_not_exported_is_not_in_use(terminal: Terminal, daemon: FakeDaemon) -> None:
-    chosen = terminal.run("set -g AWS_PROFILE marketing" if terminal.shell == "fish" else "AWS_PROFILE=marketing")
+    chosen = terminal.run(
+        "set -g AWS_PROFILE marketing" if terminal.shell == "fish" else "AWS_PROFILE=marketing"
+    )
     assert "roled: AWS_PROFILE is not exported, so commands do not see it" in chosen
     assert terminal.key() == ""
     assert terminal.run("true") == ""
@@ -131,7 +137,9 @@ def test_a_profile_that_is_not_exported_is_not_in_use(terminal: Terminal, daemon
     assert terminal.key() == key_of("marketing")
 
 
-@pytest.mark.parametrize("profile", ["with space", "it's", "a;touch x", "$(touch x)", "`touch x`", "-n", "ünï", "a\\b"])
+@pytest.mark.parametrize(
+    "profile", ["with space", "it's", "a;touch x", "$(touch x)", "`touch x`", "-n", "ünï", "a\\b"]
+)
 def test_promise_8_a_profile_may_have_any_name(profile: str, terminal: Terminal, daemon: FakeDaemon) -> None:
     daemon.refused[profile] = "roled: no"
     terminal.use(profile)

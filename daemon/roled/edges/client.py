@@ -70,7 +70,7 @@ def ask(
         connection.connect(f"{runtime}/socket")
         _check_listener(connection)
         connection.sendall(_request(verb, fields))
-        return _receive(connection, deadline, waiting).decode("utf-8", "replace").splitlines()
+        return _receive(connection, deadline, waiting).decode("utf-8", "replace")[:-1].split("\n")
     finally:
         connection.close()
 
@@ -164,7 +164,7 @@ def _ask_before_command(runtime: str, fields: Mapping[str, str], notice: Notice)
     while True:
         try:
             return ask(runtime, "lease", fields, deadline - time.monotonic(), notice.show_when_due)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionError):  # also of a daemon that died over the question
             if not start(runtime) or time.monotonic() > deadline - COMMAND_TIMEOUT + STARTING:
                 raise
             notice.show_when_due()
