@@ -29,13 +29,13 @@ LOAD = {
 }
 SHELLS = tuple(LOAD)
 
-# bash has a getenv of its own, by which libfaketime finds no settings in it. Once unset, EPOCHSECONDS is a plain
-# variable, which `first` sets by a `date` that sees the machine's clock.
+# bash has a getenv of its own, by which libfaketime finds no settings in it. Once unset, EPOCHSECONDS is a
+# plain variable, which `first` sets by a `date` that sees the machine's clock.
 BASH_CLOCK = "EPOCHSECONDS=$(date +%s)"
 
 
 class Aws:
-    """The strict AWS, and the clock that it shares with the machines that use it. It takes seconds to start."""
+    """The strict AWS, which takes seconds to start, and the clock that it shares with the machines."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

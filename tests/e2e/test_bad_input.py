@@ -23,10 +23,8 @@ def broken(machine: Machine) -> None:
 
 
 def loop(machine: Machine) -> None:
-    config(
-        machine,
-        f"[profile a]\nrole_arn = {ROLE}/x\nsource_profile = b\n[profile b]\nrole_arn = {ROLE}/y\nsource_profile = a\n",
-    )
+    for name, source in ("ab", "ba"):
+        config(machine, f"[profile {name}]\nrole_arn = {ROLE}/x\nsource_profile = {source}\n")
 
 
 # profile, what is done before, the line, the hint

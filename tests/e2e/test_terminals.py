@@ -3,10 +3,11 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine import BIN, LOAD, SHELLS, Machine, eventually
+from machine import BIN, LOAD, SHELLS, Aws, Machine, eventually
 
 HOUR = 3600
 AWS_CLIS = {"v1 from PyPI": f"{BIN}/aws", "v2 from Debian": "/usr/bin/aws"}
@@ -117,7 +118,7 @@ def test_promise_10_a_killed_daemon_costs_nothing(machine: Machine, shell: str) 
     terminal = machine.terminal(shell)
     terminal.use("marketingadmin")
     key = terminal.key()
-    eventually(lambda: (machine.runtime / "store").exists())
+    eventually((machine.runtime / "store").exists)
     machine.kill_daemon()
     assert terminal.key() == key
     terminal.use("auditor")
@@ -189,7 +190,18 @@ def test_env_and_credential_process_serve_what_has_no_hook(machine: Machine) -> 
     assert len(machine.calls()) == 1
 
 
-def test_tmux_panes_each_go_on(machine: Machine) -> None:
+@pytest.fixture
+def real_time(tmp_path: Path) -> Iterator[Machine]:
+    """A machine on the real clock, for programs that libfaketime breaks."""
+    with Aws(tmp_path / "aws") as aws, Machine(tmp_path, aws) as machine:
+        for name in aws.environ:
+            del machine.environ[name]
+        yield machine
+
+
+def test_tmux_panes_each_go_on(real_time: Machine) -> None:
+    machine = real_time
+
     def tmux(*words: str) -> str:
         command = ["tmux", "-S", str(machine.home / "tmux"), "-f", "/dev/null", *words]
         return subprocess.run(command, env=machine.environ, capture_output=True, text=True, check=True).stdout
