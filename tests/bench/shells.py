@@ -27,6 +27,10 @@ SHELLS = tuple(RC_FILE)
 LONGEST = 120.0  # seconds for any one line that is typed
 PROMPTS, COUNTS = 5, 20  # what is started is counted for so many prompts, so many times
 
+# Prompts in one measurement of something quick: few, so that other processes seldom come between. fish has no
+# clock of its own, and asks `date`.
+IN_A_ROW = {"bash": 25, "zsh": 25, "fish": 500}
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -89,13 +93,13 @@ class Shell:
 def compare(lab: Lab, shell: str, tools: Sequence[Tool], rounds: int) -> dict[str, Costs]:
     """What each tool costs in `shell`, by its name. All take turns, for the machine's speed drifts."""
     with _each(lab, shell, [NOTHING, *tools]) as shells:
-        prompts = _timed(shells, {tool: tool.prompts for tool in shells}, rounds)
-        starts = {tool.name: started(session) for tool, session in shells.items()}
-        for tool, session in shells.items():
-            session.turn(*reversed(tool.turns))
-            _check_turns(session, tool)
-        switches = _timed(shells, {tool: tool.switches for tool in shells}, rounds)
-    return {tool.name: Costs(prompts[tool.name], switches[tool.name], starts[tool.name]) for tool in tools}
+        prompts = _timed(shells, {tool: IN_A_ROW[shell] if tool.is_quick else 2 for tool in tools}, rounds)
+        starts = {tool: started(shells[tool]) for tool in tools}
+        for tool in tools:
+            shells[tool].turn(*reversed(tool.turns))
+            _check_turns(shells[tool], tool)
+        switches = _timed(shells, dict.fromkeys(tools, 2), rounds)
+    return {tool.name: Costs(prompts[tool], switches[tool], starts[tool]) for tool in tools}
 
 
 def started(session: Shell) -> float:
@@ -113,14 +117,16 @@ def _each(lab: Lab, shell: str, tools: Sequence[Tool]) -> Iterator[Mapping[Tool,
         yield shells
 
 
-def _timed(shells: Mapping[Tool, Shell], prompts: Mapping[Tool, int], rounds: int) -> dict[str, Sample]:
-    """What a prompt takes beyond what it takes without a hook."""
-    values: dict[str, list[float]] = {tool.name: [] for tool in shells}
+def _timed(shells: Mapping[Tool, Shell], prompts: Mapping[Tool, int], rounds: int) -> dict[Tool, Sample]:
+    """What a prompt takes beyond what as many take without a hook."""
+    loops: dict[int, list[float]] = {count: [] for count in prompts.values()}
+    values: dict[Tool, list[float]] = {tool: [] for tool in prompts}
     for _ in range(rounds):
-        for tool, session in shells.items():
-            values[tool.name].append(session.seconds(prompts[tool]))
-    loop = Sample(values[NOTHING.name]).median
-    return {name: Sample(taken).without(loop) for name, taken in values.items()}
+        for count, taken in loops.items():
+            taken.append(shells[NOTHING].seconds(count))
+        for tool, count in prompts.items():
+            values[tool].append(shells[tool].seconds(count))
+    return {tool: Sample(values[tool]).without(Sample(loops[prompts[tool]]).median) for tool in prompts}
 
 
 def _fewest(session: Shell, prompts: int) -> int:
@@ -130,8 +136,6 @@ def _fewest(session: Shell, prompts: int) -> int:
 
 def _check_turns(session: Shell, tool: Tool) -> None:
     """That the tool does switch, for else there is nothing to measure."""
-    if tool == NOTHING:
-        return
     before = session.value(tool.shows)
     session.seconds(1)
     after = session.value(tool.shows)

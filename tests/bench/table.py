@@ -41,7 +41,7 @@ HEADINGS = Row("", "roled", "goal", "against", "", "roled / that")
 class Rounds:
     """How often what is measured."""
 
-    prompts: int = 40
+    prompts: int = 100
     daemons: int = 7  # for each first switch a new one
     starts: int = 25
     crowd: int = 500  # shells
@@ -57,7 +57,8 @@ def main() -> None:
     rounds = QUICK if parser.parse_args().quick else Rounds()
     with Lab() as lab:
         sys.stdout.write(f"{drawn([HEADINGS, *rows(lab, rounds)])}\n{NOTES}")
-    sys.stdout.write(f"Measured with {', '.join(_versions())} on {os.cpu_count()} processors.\n")
+    load = f"{os.cpu_count()} processors, load average {os.getloadavg()[1]:.1f}"
+    sys.stdout.write(f"{', '.join(_versions())}; {load}.\n")
 
 
 def rows(lab: Lab, rounds: Rounds) -> Iterator[Row]:

@@ -26,9 +26,8 @@ class Tool:
     name: str
     hook: tuple[str, ...] = ()  # the command that prints the hook, without the shell's name
     turns: tuple[str, str] = ("", "")
-    shows: str = "HOME"
-    prompts: int = 10  # in one measurement: few, or others would come between
-    switches: int = 10
+    shows: str = ""
+    is_quick: bool = False  # far below a millisecond for a prompt
 
     def load(self, shell: str) -> str:
         """The line for the rc file of `shell`."""
@@ -38,14 +37,14 @@ class Tool:
         return f"{hook} | source" if shell == "fish" else f'eval "$({hook})"'
 
 
-NOTHING = Tool("no hook", prompts=200, switches=200)
+NOTHING = Tool("no hook", is_quick=True)
 
 
 def roled(shell: str) -> Tool:
     """Switches between two profiles."""
     export = "set -gx AWS_PROFILE {}" if shell == "fish" else "export AWS_PROFILE={}"
     there, back = export.format(PROFILES[0]), export.format(PROFILES[1])
-    return Tool("roled", (ROLED, "hook"), (there, back), "AWS_ACCESS_KEY_ID", prompts=200)
+    return Tool("roled", (ROLED, "hook"), (there, back), "AWS_ACCESS_KEY_ID", is_quick=True)
 
 
 def installed(lab: Lab) -> list[Tool]:
