@@ -122,6 +122,18 @@ def test_all_that_it_makes_is_private_under_any_umask(folder: Path, umask: int) 
         end(daemon.process)
 
 
+def test_rubbish_in_the_start_lock_does_not_keep_it_from_being_started(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(folder)
+    monkeypatch.setenv("HOME", str(daemon.home))
+    os.mkdir(daemon.runtime, 0o700)
+    (folder / "run" / "start.lock").write_bytes(b"\0\0\0 x nan \xff")
+    assert client.start(daemon.runtime)
+    eventually(daemon.answers)
+    assert daemon.ask("stop") == ["OK"]
+
+
 def test_of_twenty_started_at_once_one_stays_and_keeps_its_socket(folder: Path) -> None:
     daemon = Daemon(folder)
     all_of_them = [daemon.spawn() for _ in range(20)]

@@ -88,7 +88,7 @@ def start(runtime: str) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         now = time.time()
         recent = [
-            moment for moment in os.pread(lock, 4096, 0).split() if 0 <= now - float(moment) < STARTS_WITHIN
+            moment for moment in os.pread(lock, 4096, 0).split() if 0 <= now - _epoch(moment) < STARTS_WITHIN
         ]
         if len(recent) >= STARTS:
             return False
@@ -234,6 +234,14 @@ def _is_whole(reply: bytes) -> bool:
 def _daemon_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Without the AWS settings of the shell that happens to start it: each request brings its own."""
     return {name: value for name, value in environ.items() if not name.startswith(("AWS_", "ROLED_"))}
+
+
+def _epoch(text: bytes) -> float:
+    """The seconds in a word of the lock file; what a crash left there instead is long ago."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _terminal() -> str:
