@@ -105,12 +105,14 @@ async def _wired(runtime: str) -> AsyncIterator[tuple[Keeper, Watcher]]:
             ),
             configs,
         )
-        opening = asyncio.create_task(store.open())  # while the first shell is still asking
+        # While the first shell is still asking: what it wants is in the store, or takes a call to STS.
+        getting_ready = {asyncio.create_task(store.open()), asyncio.create_task(sts.warm_up())}
         try:
             yield keeper, watcher
         finally:
-            opening.cancel()
-            await asyncio.wait({opening})  # a child that is just starting ends with it
+            for task in getting_ready:
+                task.cancel()
+            await asyncio.wait(getting_ready)  # a child that is just starting ends with its task
             await keeper.close()
             await asyncio.gather(sts.close(), keyring.close())
 

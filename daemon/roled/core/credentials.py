@@ -8,12 +8,13 @@ from typing import Any
 
 from roled.core.errors import BadAnswer
 
-ACCESS_KEY_ID = re.compile(r"\w{4,128}", re.ASCII)  # AWS documents 16 to 128; stand-ins of AWS give shorter ones
+# AWS documents 16 to 128 characters and accounts of 12 digits; stand-ins of AWS give shorter ones.
+ACCESS_KEY_ID = re.compile(r"\w{4,128}", re.ASCII)
 SECRET_ACCESS_KEY = re.compile(r"[A-Za-z0-9/+=]{16,128}")
 SESSION_TOKEN = re.compile(r"[A-Za-z0-9/+=_.\-]{1,16384}")
-ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{1,12}):role/([\w+=,.@/-]*[\w+=,.@-])", re.ASCII)
+ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{9,12}):role/([\w+=,.@/-]*[\w+=,.@-])", re.ASCII)
 ASSUMED_ROLE_ARN = re.compile(
-    r"arn:(aws[a-z-]*):sts::(\d{1,12}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII
+    r"arn:(aws[a-z-]*):sts::(\d{9,12}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII
 )
 END_OF_TIME = 253_402_300_800  # the year 10000, which no expiry can name in ISO 8601
 

@@ -46,8 +46,7 @@ class AssumeRefused(RoledError):
 
 
 class SourceRefused(AssumeRefused):
-    """STS does not accept the credentials that the chain starts from: unknown, disabled, expired or mistyped
-    keys."""
+    """STS does not know the keys that the chain starts from: disabled, deleted, expired or mistyped."""
 
     code = "source-refused"
 
@@ -67,7 +66,7 @@ class BadAnswer(RoledError):
 
 
 class ClockWrong(RoledError):
-    """This machine's clock is so far off that AWS refuses what it signs."""
+    """The clock of this machine is so far off that AWS refuses what it signs."""
 
     code = "clock-wrong"
     recoverable = True

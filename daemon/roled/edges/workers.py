@@ -24,7 +24,7 @@ START = 15.0  # seconds to import everything, on a busy machine with a cold cach
 LONGEST_LINE = 1024 * 1024  # bytes; a session token has up to 16 KiB
 AT_ONCE = {"sts": 4, "keyring": 1}  # questions that a child of this kind works on at the same time
 
-# What a child doesn't get to know: whose AWS it is, who could be asked something, which keyring others prefer.
+# What a child doesn't get to know: whose AWS it is, who could be asked, which keyring others prefer.
 # All else stays, for what wraps the daemon (a proxy's settings or preloaded library) must wrap its children.
 KEPT_BACK = re.compile(r"(AWS|BOTO|KEYRING|LISTEN)_.*|PYTHON.*|(WAYLAND_)?DISPLAY|SSH_ASKPASS|NOTIFY_SOCKET")
 
@@ -64,6 +64,16 @@ class Worker:
             async with self._turns:
                 child = await self._running()
                 return await child.ask(request, seconds)
+        finally:
+            self._release()
+
+    async def warm_up(self) -> None:
+        """Start the child ahead of its first question; if that fails, the question will tell why."""
+        self._keep()
+        try:
+            await self._running()
+        except WorkerFailed:
+            return
         finally:
             self._release()
 
