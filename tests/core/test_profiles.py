@@ -265,7 +265,7 @@ REFUSED: dict[str, tuple[dict[str, dict[str, Any]], str]] = {
         "the role_arn of profile a is not the ARN of a role",
     ),
     "an account cut short": (
-        {"a": {**TEAM, "role_arn": "arn:aws:iam::12345678901:role/R"}},
+        {"a": {**TEAM, "role_arn": "arn:aws:iam::1234:role/R"}},
         "the role_arn of profile a is not the ARN of a role",
     ),
     "an empty role ARN": (

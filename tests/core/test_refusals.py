@@ -112,7 +112,10 @@ def test_the_external_id_is_mentioned_only_where_the_profile_sends_one() -> None
             "raise MaxSessionDuration of the role",
         ),
         (
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+            (
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed "
+                "by role chaining"
+            ),
             "an hour at most",
         ),
         ("1 validation error detected: Value '60' at 'durationSeconds' failed to satisfy constraint", "900"),

@@ -1,7 +1,7 @@
 """Requests and replies <-> lines.
 
 One request line, `VERB v=1 NAME=VALUE ...`, values percent-encoded; then reply lines; the last is `OK` or
-`ERR <code> <text>`. A shell's request carries that shell's variables under their own names, as `AWS_PROFILE=a`,
+`ERR <code> <text>`. A shell's request carries that shell's variables under their own names, `AWS_PROFILE=a`,
 so that the daemon answers in the asking shell's terms and never in those of its own environment.
 
 Replies to a hook are lines that `read -r` of any shell takes apart:
