@@ -107,6 +107,7 @@ class Machine:
         aws.forget_calls()
 
     def __enter__(self) -> Self:
+        sweep()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,6 +181,14 @@ def libfaketime() -> str:
     found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     assert found, "libfaketime is missing: apt-get install faketime"
     return found[0]
+
+
+def sweep() -> None:
+    """Remove what libfaketime kept for processes that were killed: it may end one that gets the same number."""
+    for left in Path("/dev/shm").glob("*faketime_s[eh]m_*"):
+        if not psutil.pid_exists(int(left.name.rpartition("_")[2])):
+            with contextlib.suppress(OSError):  # another user's, or swept by another test
+                left.unlink()
 
 
 def eventually(true: Callable[[], Any], seconds: float = 20) -> Any:

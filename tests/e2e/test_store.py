@@ -114,6 +114,7 @@ def test_a_locked_keyring_is_passed_over_and_nobody_is_asked(
 
 def test_a_keyring_that_hangs_costs_one_short_wait(desktop: Machine, session: KeyringSession) -> None:
     terminal = opened(desktop, "marketingadmin")
+    eventually(lambda: resting(desktop))
     session.signal_service(signal.SIGSTOP)
     started = time.monotonic()
     terminal.use("long")
@@ -159,8 +160,8 @@ def test_a_keyring_that_dies_costs_what_it_held(desktop: Machine, session: Keyri
 def opened(machine: Machine, profile: str, shell: str = "bash") -> Terminal:
     """A new terminal that has the keys of a profile."""
     terminal = machine.terminal(shell)
-    terminal.use(profile)
-    assert terminal.key()
+    said = terminal.use(profile)
+    assert terminal.key(), said
     return terminal
 
 
