@@ -184,7 +184,7 @@ def libfaketime() -> str:
 
 
 def sweep() -> None:
-    """Remove what libfaketime kept for processes that were killed: it may end one that gets the same number."""
+    """Remove what libfaketime kept for killed processes: it may end a later one that gets the same number."""
     for left in Path("/dev/shm").glob("*faketime_s[eh]m_*"):
         if not psutil.pid_exists(int(left.name.rpartition("_")[2])):
             with contextlib.suppress(OSError):  # another user's, or swept by another test
