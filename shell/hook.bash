@@ -7,8 +7,8 @@
 # A check compares three things: AWS_PROFILE and AWS_ACCESS_KEY_ID with what the last check left (`seen`), the stamp,
 # which the daemon removes when there is something new, and the clock. It starts no process. Only when one of them
 # differs is the daemon asked (`refresh`). Checks are made before every prompt and, by a DEBUG trap, before every
-# command. Where bash traps nothing, they come too late: in functions, sourced files and ( ) that change AWS_PROFILE
-# themselves and then run a command.
+# command. bash traps nothing inside functions and sourced files, so those that name AWS_PROFILE run without roled's
+# keys. Nor does it tell of ( ) and $( ): a profile that is changed in there is seen too late.
 #
 # What roled exports it remembers in `_roled_set_NAME`; a variable is roled's for as long as it has that value. What the
 # user had when an explicit switch of AWS_PROFILE took over is in `_roled_kept_NAME`. None of these is exported: a child
@@ -38,6 +38,7 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
   _roled_attached='' # the daemon counts this shell as a user of some profile
   _roled_fresh=1     # no check has been made yet
   _roled_armed=''
+  _roled_harmless='' # functions of this line that do not name AWS_PROFILE
   _roled_ever=9999999999
   if ((BASH_VERSINFO[0] >= 5)); then _roled_clock=EPOCHSECONDS; else _roled_clock=SECONDS; fi
 
@@ -46,10 +47,20 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
       [[ -e $_roled_stamp ]] && ((_roled_since <= _roled_clock && _roled_clock < _roled_until))
   }
 
+  # Whether the command runs none of the user's code in which bash would trap nothing.
+  _roled_is_plain() {
+    case ${BASH_COMMAND%%[ ;]*} in
+      source | .) \builtin return 1 ;;
+      _roled_*) \builtin return 0 ;;
+    esac
+    [[ ${_roled_harmless-} == *" ${BASH_COMMAND%%[ ;]*} "* ]] ||
+      ! \builtin declare -F "${BASH_COMMAND%%[ ;]*}" >/dev/null
+  }
+
   # Before a prompt. The redirection silences `set -x`, and `|| :` keeps `set -e` and ERR traps out.
   _roled_prompt() {
     \builtin local status="$?"
-    { _roled_is_current && \builtin unset -v _roled_asking; } 2>/dev/null || _roled_quietly _roled_refresh 0 || \builtin :
+    { _roled_is_current && \builtin unset -v _roled_asking _roled_harmless; } 2>/dev/null || _roled_quietly _roled_refresh 0 || \builtin :
     \builtin return "$status"
   }
 
@@ -84,11 +95,15 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
     \builtin local assignments="([A-Za-z_0-9]+=$word* )*"
     \builtin local prefixed="^(env )?${assignments}AWS_PROFILE=($word+) ${assignments}[^ =]+( |\$)"
     \builtin local assigned='^((export|declare|typeset|readonly|local) |AWS_[A-Z_]+=[^ ]*$)'
-    if [[ -n ${COMP_LINE-}${READLINE_LINE-} || ${PROMPT_COMMAND[*]-} == *"$BASH_COMMAND"* ]]; then
+    if [[ -n ${COMP_LINE-}${READLINE_LINE-} ]] || _roled_is_of_prompt; then
       _roled_is_current || _roled_refresh 0 # completion and prompt run commands too, and nobody waits for them
     elif [[ $BASH_COMMAND != *AWS_PROFILE=* && $BASH_COMMAND != *AWS_DEFAULT_PROFILE=* ]] ||
       [[ $BASH_COMMAND =~ $assigned ]]; then
-      { [[ -z $_roled_pending ]] && _roled_is_current; } || _roled_refresh 1
+      if _roled_hides_switch; then
+        _roled_close
+      else
+        { [[ -z $_roled_pending ]] && _roled_is_current; } || _roled_refresh 1
+      fi
     elif [[ -n ${AWS_ACCESS_KEY_ID-} && -z ${_roled_set_AWS_ACCESS_KEY_ID-} ]]; then
       \builtin return 0 # the user's own keys
     elif [[ $BASH_COMMAND =~ $prefixed && $BASH_COMMAND != *[\(\`]* ]] && _roled_is_flat; then
@@ -97,6 +112,37 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
     else
       _roled_close
     fi
+  }
+
+  # Whether the command stands in PROMPT_COMMAND, which the DEBUG trap is run for too.
+  _roled_is_of_prompt() {
+    \builtin local IFS=';'
+    \builtin local text=";${PROMPT_COMMAND[*]-};" limit=$'[\n;|&{}()]'
+    text=${text//[ $'\t']/}
+    [[ $text == *$limit"${BASH_COMMAND//[ $'\t']/}"$limit* ]]
+  }
+
+  # Whether the command is a function or a file that names AWS_PROFILE other than to read it. A file that cannot be
+  # found from the text alone counts as one.
+  _roled_hides_switch() {
+    \builtin local name="${BASH_COMMAND%%[ ;]*}" text file
+    case $name in
+      source | .)
+        file=${BASH_COMMAND#* } file=${file%% *}
+        [[ ${file:0:2} != \~/ ]] || file=${HOME-}/${file:2}
+        case $file in *[!A-Za-z0-9_./+@:-]*) \builtin return 0 ;; esac
+        text=$(\command cat -- "$file" 2>/dev/null) || \builtin return 0
+        ;;
+      *)
+        [[ ${_roled_harmless-} != *" $name "* ]] && \builtin declare -F "$name" >/dev/null || \builtin return 1
+        text=$(\builtin declare -f "$name")
+        ;;
+    esac
+    text=${text//\$AWS_PROFILE/}
+    text=${text//\$\{AWS_PROFILE[\}:-]/}
+    [[ $text != *AWS_PROFILE* && $text != *AWS_DEFAULT_PROFILE* ]] || \builtin return 0
+    _roled_harmless="${_roled_harmless-} $name "
+    \builtin return 1
   }
 
   # Whether the typed line holds this command and no ( ), before which bash would not let us put the keys back.
@@ -349,7 +395,7 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
 
   # The DEBUG trap goes before the user's. `trap -p` sees that one only at the top level, so arming is a text for
   # PROMPT_COMMAND; it works once.
-  _roled_trap='{ [[ -z $_roled_pending && $BASH_COMMAND != *AWS_*PROFILE=* ]] && _roled_is_current "$_"; } 2>/dev/null || _roled_command "$_"'
+  _roled_trap='{ [[ -z $_roled_pending && $BASH_COMMAND != *AWS_*PROFILE=* ]] && _roled_is_plain "$_" && _roled_is_current "$_"; } 2>/dev/null || _roled_command "$_"'
   _roled_arm='{ [[ -n ${_roled_armed-}${FUNCNAME-} ]]; } 2>/dev/null || {
   _roled_armed=$(\builtin trap -p DEBUG)
   if [[ -z $_roled_armed || $_roled_armed == "trap -- - "* ]]; then

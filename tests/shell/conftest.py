@@ -2,15 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from fake_daemon import FakeDaemon
-from terminal import Terminal
-
-Open = Callable[..., Terminal]
+from terminal import Open, Terminal
 
 
 @pytest.fixture

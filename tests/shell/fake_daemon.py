@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 from roled.core import environment, protocol
 from roled.core.credentials import Credentials
@@ -21,7 +21,7 @@ def key_of(profile: str, generation: int = 0) -> str:
 
 
 class FakeDaemon:
-    """Serves one runtime folder. By default every profile has credentials, except those in `refused` (name -> text)."""
+    """Serves one runtime folder. Every profile has credentials, except those in `refused` (name -> text)."""
 
     def __init__(self, runtime: Path) -> None:
         self.runtime = runtime
@@ -36,7 +36,7 @@ class FakeDaemon:
         self.answer: Answer = self.lease
         self._released = threading.Event()
 
-    def __enter__(self) -> "FakeDaemon":
+    def __enter__(self) -> Self:
         (self.runtime / "stamps").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.runtime.chmod(0o700)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -45,7 +45,7 @@ class FakeDaemon:
         threading.Thread(target=self._serve, daemon=True).start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:

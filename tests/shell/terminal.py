@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ set -g fish_greeting
 set -g lines 0
 function fish_title; end
 function fish_prompt; echo -n "<<prompt $lines>>"; end
-function mark --on-event fish_preexec; set -g lines (math $lines + 1); echo "<<started>>"; end
+function mark --on-event fish_preexec; set -g lines (builtin math $lines + 1); echo "<<started>>"; end
 """,
 }
 START = {
@@ -139,6 +140,9 @@ class Terminal:
         self.child.expect_exact(prompt, timeout=timeout)
         shown = ERASED.sub("", self.child.before)
         return ESCAPES.sub("", END_OF_LINE.sub("", shown)).replace("\r\n", "\n").replace("\r", "")
+
+
+Open = Callable[..., Terminal]  # the fixture `open_terminal`
 
 
 def render(shell: str, runtime: Path, python: str = BARE_PYTHON) -> str:

@@ -5,9 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Open
 from fake_daemon import FakeDaemon
-from terminal import Terminal
+from terminal import Open, Terminal
 
 # Calls of what a prompt or a command runs, and a generous multiple of the promise for a busy machine.
 LOOPS = {

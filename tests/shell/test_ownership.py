@@ -3,9 +3,8 @@
 import time
 
 import pytest
-from conftest import Open
 from fake_daemon import FakeDaemon, key_of
-from terminal import Terminal
+from terminal import Open, Terminal
 
 MINE = {
     "AWS_ACCESS_KEY_ID": "AKIAMINE",

@@ -1,9 +1,8 @@
 """A chosen profile reaches the next command; an unchosen one leaves nothing behind."""
 
 import pytest
-from conftest import Open
 from fake_daemon import FakeDaemon, key_of
-from terminal import Terminal
+from terminal import Open, Terminal
 
 EXPORTED = (
     "AWS_ACCESS_KEY_ID",

@@ -1,11 +1,10 @@
-"""Promise 9, in the shell itself: status, traps, options, aliases and prompts of the user's stay as they are."""
+"""Promise 9, in the shell itself: the user's status, traps, options, aliases and prompts stay as they are."""
 
 import os
 
 import pytest
-from conftest import Open
 from fake_daemon import FakeDaemon, key_of
-from terminal import Terminal
+from terminal import Open, Terminal
 
 STATUS = {"bash": "$?", "zsh": "$?", "fish": "$status"}
 PIPESTATUS = {"bash": "${PIPESTATUS[@]}", "zsh": "${pipestatus[@]}", "fish": "$pipestatus"}
@@ -18,9 +17,10 @@ BASH = {
     "err trap inherited": "set -E; trap 'echo ERR' ERR",
     "noclobber": "set -o noclobber",
     "odd IFS": "IFS=_ou0h",
-    "aliases": "shopt -s expand_aliases; alias local=false return=false export=false unset=false printf=false "
-    "test=false set=false trap=false continue=false exec=false history=false",
-    "functions named like builtins": "local() { :; }; export() { :; }; printf() { :; }; test() { :; }; unset() { :; }",
+    "aliases": "shopt -s expand_aliases; alias local=false return=false export=false unset=false "
+    "printf=false test=false set=false trap=false continue=false exec=false history=false",
+    "functions named like builtins": "local() { :; }; export() { :; }; printf() { :; }; test() { :; }; "
+    "unset() { :; }",
     "posix": "set -o posix",
     "nocasematch": "shopt -s nocasematch",
     "nullglob, failglob": "shopt -s nullglob failglob extglob",
@@ -43,7 +43,8 @@ ZSH = {
     "posix": "setopt posix_identifiers posix_builtins posix_aliases posix_strings",
     "noclobber": "setopt no_clobber no_multios",
     "odd IFS": "IFS=_ou0",
-    "aliases": "alias local=false return=false export=false unset=false print=false builtin=false typeset=false setopt=false",
+    "aliases": "alias local=false return=false export=false unset=false print=false builtin=false "
+    "typeset=false setopt=false",
     "global aliases": "alias -g set=x unset=x until=x OK=x L='| less' G='| grep'",
     "named directories": "setopt auto_name_dirs; PROMPT='%~<<prompt>>'",
     "null glob": "setopt null_glob no_nomatch glob_dots extended_glob",
@@ -57,13 +58,27 @@ ZSH = {
 }
 FISH = {
     "odd IFS": "set -g IFS ''",
-    "functions named like builtins": "function math; echo 7; end; function count; echo 7; end; function path; end; "
-    "function printf; end",
+    "functions named like builtins": "function math; echo 7; end; function count; echo 7; end; "
+    "function path; end; function printf; end",
     "vi keys": "fish_vi_key_bindings; function fish_mode_prompt; end",
 }
 SETUPS = [
     (shell, name) for shell, setups in (("bash", BASH), ("zsh", ZSH), ("fish", FISH)) for name in setups
 ]
+
+# A stand-in for bash-preexec: it calls the functions in its arrays.
+BASH_PREEXEC = r"""
+bash_preexec_imported=defined precmd_functions=() preexec_functions=()
+each() { local f; for f in "${precmd_functions[@]}"; do "$f"; done; ready=1; }
+before() {
+    local f line=$(HISTTIMEFORMAT= history 1)
+    [[ -n $ready && $BASH_COMMAND != each ]] || return 0
+    ready=
+    for f in "${preexec_functions[@]}"; do "$f" "$line"; done
+}
+PROMPT_COMMAND=each
+trap before DEBUG
+"""
 
 
 @pytest.mark.parametrize(("shell", "setup"), SETUPS, indirect=["shell"])
@@ -107,17 +122,19 @@ def test_the_status_of_the_last_command_is_kept(shell: str, open_terminal: Open,
     ):
         terminal = open_terminal(shell, before=before, after=after)
         terminal.use("marketing")
-        for change in (lambda: None, daemon.renew):
+        for renewed in (False, True):
             terminal.run("sh -c 'exit 7'")
-            change()
+            if renewed:
+                daemon.renew()
             assert terminal.run(f"echo {STATUS[shell]} $seen").split() == ["7", "7"]
 
 
 def test_the_statuses_of_a_pipeline_are_kept(terminal: Terminal, daemon: FakeDaemon) -> None:
     terminal.use("marketing")
-    for change in (lambda: None, daemon.renew):
+    for renewed in (False, True):
         terminal.run("sh -c 'exit 3' | sh -c 'exit 4' | true")
-        change()
+        if renewed:
+            daemon.renew()
         assert terminal.run(f"echo {PIPESTATUS[terminal.shell]}").split() == ["3", "4", "0"]
     line = f"sh -c 'exit 3' | true; echo {PIPESTATUS[terminal.shell]}"
     assert terminal.run(line).split() == ["3", "0"]
@@ -126,9 +143,10 @@ def test_the_statuses_of_a_pipeline_are_kept(terminal: Terminal, daemon: FakeDae
 @pytest.mark.parametrize("shell", ["bash", "zsh"], indirect=True)
 def test_the_last_argument_is_kept(terminal: Terminal, daemon: FakeDaemon) -> None:
     terminal.use("marketing")
-    for change in (lambda: None, daemon.renew):
+    for renewed in (False, True):
         terminal.run("echo one two")
-        change()
+        if renewed:
+            daemon.renew()
         assert terminal.run("echo $_") == "two\n"
     assert terminal.run("echo one two; echo $_") == "one two\ntwo\n"
     assert terminal.run("export AWS_PROFILE=b; echo one two; echo $_") == "one two\ntwo\n"
@@ -224,15 +242,7 @@ def test_nothing_is_exported_but_the_lease(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("shell", ["bash"], indirect=True)
 def test_bash_preexec_is_used_where_it_is_loaded(shell: str, open_terminal: Open) -> None:
-    """A stand-in for bash-preexec: it calls the functions in its arrays."""
-    stand_in = (
-        "bash_preexec_imported=defined; precmd_functions=(); preexec_functions=()\n"
-        'each() { local f; for f in "${precmd_functions[@]}"; do "$f"; done; ready=1; }; PROMPT_COMMAND=each\n'
-        "before() { local f; [[ -n $ready && $BASH_COMMAND != each ]] || return 0; ready=\n"
-        'for f in "${preexec_functions[@]}"; do "$f" "$(HISTTIMEFORMAT= history 1 | sed \'s/^ *[0-9]* *//\')"; done; }\n'
-        "trap before DEBUG"
-    )
-    terminal = open_terminal(shell, before=stand_in)
+    terminal = open_terminal(shell, before=BASH_PREEXEC)
     terminal.use("a")
     assert terminal.key() == key_of("a")
     assert terminal.run("export AWS_PROFILE=b && printenv AWS_ACCESS_KEY_ID").strip() == ""
