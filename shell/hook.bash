@@ -54,7 +54,7 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
       _roled_*) \builtin return 0 ;;
     esac
     [[ ${_roled_harmless-} == *" ${BASH_COMMAND%%[ ;]*} "* ]] ||
-      ! \builtin declare -F "${BASH_COMMAND%%[ ;]*}" >/dev/null
+      ! \builtin declare -F "${BASH_COMMAND%%[ ;]*}"
   }
 
   # Before a prompt. The redirection silences `set -x`, and `|| :` keeps `set -e` and ERR traps out.
@@ -395,7 +395,7 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
 
   # The DEBUG trap goes before the user's. `trap -p` sees that one only at the top level, so arming is a text for
   # PROMPT_COMMAND; it works once.
-  _roled_trap='{ [[ -z $_roled_pending && $BASH_COMMAND != *AWS_*PROFILE=* ]] && _roled_is_plain "$_" && _roled_is_current "$_"; } 2>/dev/null || _roled_command "$_"'
+  _roled_trap='{ [[ -z $_roled_pending && $BASH_COMMAND != *AWS_*PROFILE=* ]] && _roled_is_plain "$_" && _roled_is_current "$_"; } >/dev/null 2>&1 || _roled_command "$_"'
   _roled_arm='{ [[ -n ${_roled_armed-}${FUNCNAME-} ]]; } 2>/dev/null || {
   _roled_armed=$(\builtin trap -p DEBUG)
   if [[ -z $_roled_armed || $_roled_armed == "trap -- - "* ]]; then
