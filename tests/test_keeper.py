@@ -346,7 +346,9 @@ async def test_after_sleep_the_first_round_renews(world: World, jump: float) -> 
 async def test_forget_drops_memory_store_and_shells(world: World) -> None:
     shell = await Shell(world).ask("a")
     await settle(world)
-    assert await world.keeper.forget(Request("forget", {"profile": "a"})) == ['json {"forgotten":1}']
+    assert await world.keeper.forget(Request("forget", {"profile": "a"})) == [
+        'json {"forgotten":1,"store_error":""}'
+    ]
     assert not world.store.kept
     assert shell.must_ask
     await shell.ask()

@@ -1,8 +1,7 @@
 """`python -I -m roled.daemon [--background]`: the daemon's own process, kept small.
 
-asyncio does without ssl, and hashlib without OpenSSL, where they are missing; the daemon needs neither, as
-TLS is for the sts worker. Without OpenSSL the process, which lives as long as the session, is a third
-smaller.
+asyncio does without ssl, and hashlib without OpenSSL, where they are missing. The daemon needs neither: TLS is for
+the sts worker. Without OpenSSL the process, which lives as long as the session, is a third smaller.
 """
 
 import importlib.util
@@ -39,9 +38,8 @@ def _leave_aws_behind() -> None:
 def _do_without_openssl() -> None:
     missing = None  # as an import of a module that is not there
     sys.modules.setdefault("ssl", missing)  # type: ignore[arg-type]
-    if importlib.util.find_spec("_sha256") or importlib.util.find_spec(
-        "_sha2"
-    ):  # before and since Python 3.12
+    built_in = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
+    if importlib.util.find_spec(built_in):
         sys.modules.setdefault("_hashlib", missing)  # type: ignore[arg-type]
 
 

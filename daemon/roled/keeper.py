@@ -30,7 +30,7 @@ from roled.core.leases import Lease, Leases
 from roled.core.profiles import Chain, StaticOnly
 from roled.core.protocol import Request, json_line
 
-PROMPT_WAIT = 0.12  # seconds that a prompt may be held; its hook gives up at 150 ms
+PROMPT_WAIT = 0.1  # seconds that a prompt may be held; its hook gives up a little later
 COMMAND_WAIT = 14.0  # seconds that a command waits for AWS; its hook gives up at 15 s
 SOON = 1  # seconds until a shell asks again for what is on its way
 HEADCOUNT = 1.0  # seconds between two looks at which shells still live
@@ -216,17 +216,17 @@ class Keeper:
         if profile:
             chain = await self._configs.resolve(self._question(profile, request.fields))
             held = [] if isinstance(chain, StaticOnly) else [chain.identity]
-            await asyncio.gather(*map(store.forget, held))
         else:
             held = [lease.chain.identity for lease in self._leases]
-            await store.forget_all()
         dropped = [identity for identity in held if self._leases.alive(identity, self._now())]
         for identity in held:
             if flight := self._flights.pop(identity, None):
                 flight.cancel()
             self._leases.forget(identity)
             self._recall_stamps(identity)
-        return [json_line({"forgotten": len(dropped)})]
+        # Only now, behind what the flights of before may still have sent to the store.
+        await (asyncio.gather(*map(store.forget, held)) if profile else store.forget_all())
+        return [json_line({"forgotten": len(dropped), "store_error": store.error})]
 
     def status(self) -> dict[str, Any]:
         """What is held for whom, for `roled status`."""
@@ -412,7 +412,9 @@ class Keeper:
         outcome = identity or self._configs.outcome(question)
         lease = self._leases.get(identity)
         key = lease.credentials.access_key_id if lease and lease.credentials else ""
-        name = hashlib.sha256(f"{self._nonce} {question} {outcome} {key}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(
+            f"{self._nonce} {question} {outcome} {key}".encode(errors="backslashreplace")
+        ).hexdigest()[:32]
         self._stamps[name] = Told(question, outcome)
         self._edges.stamps.put(name)
         session.stamp = name

@@ -25,9 +25,7 @@ from roled.edges.workers import Worker
 from roled.keeper import Edges, Keeper
 from roled.store import Store
 
-STS_SECONDS = (
-    12.0  # for one call: botocore gives up after 3 s to connect and 5 s to read, start-up comes on top
-)
+STS_SECONDS = 12.0  # for one call: botocore gives up after 3 s to connect, and after 5 s without a byte
 CHECK_SECONDS = 15.0  # between two looks at the socket's path and the watched folders
 GRACE_SECONDS = 2.0  # for answers under way when the daemon is asked to end
 LOG_BYTES = 512 * 1024

@@ -21,9 +21,8 @@ REST = 300.0  # seconds without questions after one failed
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[
-    [dict[str, Any], float], Awaitable[dict[str, Any]]
-]  # request, seconds -> answer, or RoledError
+# A request and the seconds for it; the answer, or RoledError.
+Ask = Callable[[dict[str, Any], float], Awaitable[dict[str, Any]]]
 
 
 class Store:

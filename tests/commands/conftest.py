@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_daemon import FakeDaemon, Finished, Roled
+from scripted_daemon import FakeDaemon, Finished, Roled
 
 
 @pytest.fixture

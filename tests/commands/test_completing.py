@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_daemon import FakeDaemon, Roled
+from scripted_daemon import FakeDaemon, Roled
 
 from roled.core.errors import BrokenConfig
 

@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from fake_daemon import FakeDaemon, Roled
+from scripted_daemon import FakeDaemon, Roled
 
 from roled.core.errors import AssumeRefused, UnknownProfile
 from roled.core.protocol import reply
@@ -128,17 +128,24 @@ def test_a_refusal_leaves_stdout_empty_and_names_the_next_step(
 
 
 def test_forget_says_what_it_forgot(roled: Roled, fake: FakeDaemon) -> None:
-    fake.answer("forget", {"forgotten": 1})
+    fake.answer("forget", {"forgotten": 1, "store_error": ""})
     assert roled("forget", "ops").stderr == "roled: forgot the credentials of ops\n"
     assert fake.asked[-1].fields["profile"] == "ops"
     assert roled("forget").stderr == "roled: forgot the credentials of 1 role\n"
     assert "profile" not in fake.asked[-1].fields
-    fake.answer("forget", {"forgotten": 3})
+    fake.answer("forget", {"forgotten": 3, "store_error": ""})
     assert roled("forget").stderr == "roled: forgot the credentials of 3 roles\n"
 
 
+def test_forget_says_when_the_keyring_kept_its_part(roled: Roled, fake: FakeDaemon) -> None:
+    fake.answer("forget", {"forgotten": 1, "store_error": "Secret Service is locked"})
+    finished = roled("forget", "ops")
+    assert finished.returncode == 1
+    assert "still there: Secret Service is locked\n       it ends by itself" in finished.stderr
+
+
 def test_forget_says_when_there_was_nothing(roled: Roled, fake: FakeDaemon) -> None:
-    fake.answer("forget", {"forgotten": 0})
+    fake.answer("forget", {"forgotten": 0, "store_error": ""})
     assert roled("forget", "ops").stderr == "roled: held no credentials of ops\n"
     finished = roled("forget")
     assert (finished.returncode, finished.stdout) == (0, "")

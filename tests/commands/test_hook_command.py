@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from fake_daemon import Roled
+from scripted_daemon import Roled
 
 from roled.commands import hook
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_daemon import ENDED_PID, FakeDaemon, Roled
+from scripted_daemon import ENDED_PID, FakeDaemon, Roled
 
 from roled.commands import asking
 from roled.core.errors import DaemonUnreachable

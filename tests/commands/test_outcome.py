@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_daemon import FakeDaemon, Roled
+from scripted_daemon import FakeDaemon, Roled
 
 from roled.commands.outcome import run
 from roled.core.errors import AssumeRefused, RoledError

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from fake_daemon import FakeDaemon, Roled
+from scripted_daemon import FakeDaemon, Roled
 
 ABSENT = dict.fromkeys(("account", "role_arn", "source_profile", "region", "error", "hint"))
 ANSWER: list[dict[str, Any]] = [

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from fake_daemon import FakeDaemon, Roled
+from scripted_daemon import FakeDaemon, Roled
 
 from roled import __version__
 from roled.commands.drawing import duration

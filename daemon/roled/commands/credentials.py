@@ -11,6 +11,7 @@ from roled.commands.completing import profile_names
 from roled.commands.hook import SHELLS
 from roled.commands.outcome import say
 from roled.core import environment, quoting
+from roled.core.errors import RoledError
 
 
 @click.command(short_help="Print a profile's credentials as shell code to eval.")
@@ -63,9 +64,15 @@ def forget(profile: str | None) -> None:
     what a running program holds stays valid until it expires.
     """
     fields = {"profile": profile, **asking.shell()} if profile else {}
-    forgotten = asking.structured(asking.ask("forget", fields))["forgotten"]
+    answer = asking.structured(asking.ask("forget", fields))
+    forgotten = answer["forgotten"]
     whose = f"the credentials of {profile}" if profile else _counted(forgotten)
     say(f"forgot {whose}" if forgotten else f"held no credentials{f' of {profile}' if profile else ''}")
+    if answer["store_error"]:
+        raise RoledError(
+            f"what rests in the keyring is still there: {answer['store_error']}",
+            "it ends by itself, within 12 hours; once the keyring works again: roled forget",
+        )
 
 
 def _credentials(profile: str) -> dict[str, Any]:

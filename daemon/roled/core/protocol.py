@@ -87,12 +87,9 @@ def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not NAME.fullmatch(name):
         raise BadRequest("the request holds something that is not NAME=VALUE")
-    try:
-        decoded = unquote_to_bytes(value).decode()
-    except UnicodeDecodeError:
-        raise BadRequest(f"the value of {name} is not UTF-8") from None
-    if "\0" in decoded or "\n" in decoded:
-        raise BadRequest(f"the value of {name} holds a line break")
+    decoded = unquote_to_bytes(value).decode(errors="surrogateescape")  # a folder's name may be any bytes
+    if "\0" in decoded:
+        raise BadRequest(f"the value of {name} holds a NUL")
     return name, decoded
 
 
