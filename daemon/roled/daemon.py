@@ -1,7 +1,7 @@
 """`python -I -m roled.daemon [--background]`: the daemon's own process, kept small.
 
-asyncio does without ssl, and hashlib without OpenSSL, where they are missing. The daemon needs neither: TLS is for
-the sts worker. Without OpenSSL the process, which lives as long as the session, is a third smaller.
+asyncio does without ssl, and hashlib without OpenSSL, where they are missing; the daemon needs neither, and
+without OpenSSL the process, which lives as long as the session, is a third smaller.
 """
 
 import importlib.util

@@ -56,10 +56,10 @@ class Aws:
         assert self._process.stdout
         where = json.loads(self._process.stdout.readline())
         self.endpoint, self.bucket = where["endpoint"], where["bucket"]
-        # libfaketime's own memory goes with the process that made it, and whoever starts later dies: let it be
-        # that of a process which outlives all others.
-        mine = "/faketime_sem_{0} /faketime_shm_{0}".format(self._process.pid)
-        self.environ["FAKETIME_SHARED"] = mine
+        # libfaketime's memory goes with the process that made it, and its later children die at their start:
+        # let it be that of a process which outlives all others.
+        pid = self._process.pid
+        self.environ["FAKETIME_SHARED"] = f"/faketime_sem_{pid} /faketime_shm_{pid}"
         return self
 
     def __exit__(self, *_: object) -> None:

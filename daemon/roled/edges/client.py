@@ -43,9 +43,8 @@ PATIENCE = 0.3  # seconds of silence before the person is told what they wait fo
 
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/@+,-")
 LONGEST_REPLY = 16 * 1024 * 1024  # bytes
-PEER_CREDENTIALS = (
-    (0, 1) if sys.platform == "darwin" else (_socket.SOL_SOCKET, 17)
-)  # LOCAL_PEERCRED, SO_PEERCRED
+# SOL_LOCAL and LOCAL_PEERCRED; SO_PEERCRED.
+PEER_CREDENTIALS = (0, 1) if sys.platform == "darwin" else (_socket.SOL_SOCKET, 17)
 
 STARTING = 5.0  # seconds that a daemon gets to come up while a command waits
 STARTS, STARTS_WITHIN = 3, 10.0  # at most so many daemons are started in so many seconds
@@ -93,7 +92,7 @@ def start(runtime: str) -> bool:
         if len(recent) >= STARTS:
             return False
         os.ftruncate(lock, 0)
-        os.pwrite(lock, b" ".join((*recent, b"%.3f" % now)), 0)
+        os.pwrite(lock, b" ".join((*recent, str(now).encode())), 0)
         child = subprocess.Popen(
             [sys.executable, "-I", "-m", "roled.daemon", "--background"],
             stdin=subprocess.DEVNULL,
