@@ -20,7 +20,9 @@ NO_DAEMON = (
     "roled: the daemon does not answer, so AWS_PROFILE=marketing has no credentials here\n"
     "       see: roled logs\n"
 )
-PROMPT = 0.15  # seconds that a prompt may be held; tests on a busy machine allow four times as much
+A_PROMPT = (
+    5.0  # seconds: far above the 150 ms of a prompt, on any machine, and far below the 15 s of a command
+)
 
 
 def test_promise_4_a_hanging_daemon_holds_a_prompt_only_briefly(
@@ -32,7 +34,7 @@ def test_promise_4_a_hanging_daemon_holds_a_prompt_only_briefly(
     with_hook = time.monotonic() - started_at
     started_at = time.monotonic()
     open_terminal(shell)
-    assert with_hook - (time.monotonic() - started_at) < 4 * PROMPT
+    assert with_hook - (time.monotonic() - started_at) < A_PROMPT
     assert [request.get("wait") for request in daemon.requests] == ["0"]
 
 
@@ -44,10 +46,10 @@ def test_promise_4_a_renewal_with_a_hanging_daemon_keeps_what_is_good(
     daemon.renew()
     started_at = time.monotonic()
     assert terminal.key() == key_of("marketing")
-    assert time.monotonic() - started_at < 4 * PROMPT
-    started_at = time.monotonic()
+    assert time.monotonic() - started_at < A_PROMPT
+    asked = len(daemon.requests)
     assert terminal.run("true") == ""
-    assert time.monotonic() - started_at < PROMPT, "it is not asked again at once"
+    assert len(daemon.requests) == asked, "it is asked again at once"
 
 
 def test_promise_4_a_switch_says_that_it_waits_and_gives_way_to_ctrl_c(
@@ -277,7 +279,7 @@ def test_promise_10_a_stopped_daemon_holds_a_prompt_only_briefly(
         started_at = time.monotonic()
         terminal.child.sendline("")
         terminal.wait_for("<<prompt")
-        assert time.monotonic() - started_at < 4 * PROMPT
+        assert time.monotonic() - started_at < A_PROMPT
     finally:
         process.kill()
         process.communicate()
