@@ -292,7 +292,7 @@ class Keeper:
 
     async def _renew(self, lease: Lease) -> None:
         """Get new credentials, and see that everyone learns of them; a failure is kept in the lease."""
-        chain = lease.chain
+        chain, told = lease.chain, str(lease.error)
         try:
             found = await self._recalled(lease)
             credentials = found or await self._assume(chain)
@@ -301,7 +301,8 @@ class Keeper:
         except RoledError as error:
             self._skew = self._skew if error.skew is None else error.skew
             lease.record_failure(error, self._now(), self._edges.random())
-            log.warning("profile %s: %s", chain.profile, error)
+            if str(error) != told:
+                log.warning("profile %s: %s", chain.profile, error)
         else:
             how = "taken from the store" if found else "assumed"
             log.info("profile %s: %s %s until %s", chain.profile, how, chain.role_arn, credentials.expiration)
