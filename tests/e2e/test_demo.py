@@ -106,8 +106,10 @@ def test_a_closed_window_leaves_nothing_behind(environ: dict[str, str]) -> None:
     terminal = opened("bash", environ)
     terminal.sendline("export AWS_PROFILE=marketingadmin; aws s3 ls s3://marketing-reports")
     terminal.expect("PRE 2026/")
+    demo = psutil.Process(terminal.pid)
     with contextlib.suppress(pexpect.ExceptionPexpect):  # it takes its time to clean up
         terminal.close(force=False)
+    demo.wait(60)  # pexpect kills whatever still runs once its own object goes
 
 
 @pytest.fixture
