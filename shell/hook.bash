@@ -114,10 +114,10 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
     fi
   }
 
-  # Whether the command stands in PROMPT_COMMAND, which the DEBUG trap is run for too.
+  # Whether the command stands in PROMPT_COMMAND, or in what that runs once; the DEBUG trap is run for both.
   _roled_is_of_prompt() {
     \builtin local IFS=';'
-    \builtin local text=";${PROMPT_COMMAND[*]-};" limit=$'[\n;|&{}()]'
+    \builtin local text=";${PROMPT_COMMAND[*]-};$_roled_arm;" limit=$'[\n;|&{}()]'
     text=${text//[ $'\t']/}
     [[ $text == *$limit"${BASH_COMMAND//[ $'\t']/}"$limit* ]]
   }
@@ -395,8 +395,12 @@ if [[ $- == *i* && -z ${_roled_runtime-} ]]; then
 
   # The DEBUG trap goes before the user's. `trap -p` sees that one only at the top level, so arming is a text for
   # PROMPT_COMMAND; it works once.
-  _roled_trap='{ [[ -z $_roled_pending && $BASH_COMMAND != *AWS_*PROFILE=* ]] && _roled_is_plain "$_" && _roled_is_current "$_"; } >/dev/null 2>&1 || _roled_command "$_"'
-  _roled_arm='{ [[ -n ${_roled_armed-}${FUNCNAME-} ]]; } 2>/dev/null || {
+  # What the hook itself has in PROMPT_COMMAND needs no check before it: it is one.
+  _roled_trap='{
+  [[ $BASH_COMMAND == _roled_prompt || $BASH_COMMAND == "[[ -n \${_roled_armed-} ]]" ]] ||
+    { [[ -z $_roled_pending && $BASH_COMMAND != *AWS_*PROFILE=* ]] && _roled_is_plain "$_" && _roled_is_current "$_"; }
+} >/dev/null 2>&1 || _roled_command "$_"'
+  _roled_arm='[[ -n ${FUNCNAME-} ]] || {
   _roled_armed=$(\builtin trap -p DEBUG)
   if [[ -z $_roled_armed || $_roled_armed == "trap -- - "* ]]; then
     \builtin trap "$_roled_trap" DEBUG
@@ -408,15 +412,17 @@ ${_roled_armed[2]}" DEBUG
   \builtin unset -v _roled_armed
   _roled_armed=1
 }'
+  # bash parses the text of PROMPT_COMMAND at every prompt, so that is a short one.
+  _roled_arm_once='{ [[ -n ${_roled_armed-} ]] || \builtin eval "$_roled_arm"; } 2>/dev/null'
   if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
     precmd_functions+=(_roled_prompt)
     preexec_functions+=(_roled_preexec)
   elif ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-    PROMPT_COMMAND+=(_roled_prompt "$_roled_arm")
+    PROMPT_COMMAND+=(_roled_prompt "$_roled_arm_once")
   else
     PROMPT_COMMAND="${PROMPT_COMMAND:+$PROMPT_COMMAND
 }_roled_prompt
-$_roled_arm"
+$_roled_arm_once"
     \builtin export -n PROMPT_COMMAND # a child without the hook would not know these names
   fi
 

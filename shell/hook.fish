@@ -65,8 +65,12 @@ if status is-interactive; and not set -qg _roled_runtime
     end
 
     function _roled_is_current
-        _roled_find_profile
-        builtin test "$_roled_wanted $AWS_ACCESS_KEY_ID" = "$_roled_seen"; or return 1
+        if set -qx AWS_PROFILE # the usual case, without a call
+            builtin test "$AWS_PROFILE $AWS_ACCESS_KEY_ID" = "$_roled_seen"; or return 1
+        else
+            _roled_find_profile
+            builtin test "$_roled_wanted $AWS_ACCESS_KEY_ID" = "$_roled_seen"; or return 1
+        end
         set -l age (_roled_age $_roled_stamp)
         builtin test -n "$age"; and builtin test $age -ge $_roled_since -a $age -lt $_roled_until
     end
