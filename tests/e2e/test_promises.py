@@ -50,3 +50,17 @@ def test_promise_3_what_has_expired_is_taken_out_and_said_once(machine: Machine,
     machine.advance(10 * MINUTE)
     eventually(lambda: machine.status()["profiles"][0]["state"] == "ready")
     assert ROLE in identity(terminal.run(WHO))
+
+
+def test_promise_6_a_renewal_that_fails_in_the_background_is_not_heard_of(
+    machine: Machine, shell: str
+) -> None:
+    terminal = machine.terminal(shell)
+    terminal.use("marketingadmin")
+    key = terminal.key()
+    machine.fault("status", 503)
+    machine.advance(50 * MINUTE)
+    eventually(lambda: machine.status()["profiles"][0]["state"] == "failing")
+    assert machine.first(terminal, "true") == ""
+    assert terminal.key() == key
+    assert machine.status()["profiles"][0]["error"]
