@@ -481,8 +481,10 @@ def _unknown(reading: Reading, name: str, files: tuple[str, str]) -> UnknownProf
     elif reading.profiles:
         hint = _near(reading, name)
     else:
-        hint = f"there are no profiles at all in {files[0]} and {files[1]}"
-    return UnknownProfile(f"there is no profile {name}" if name else "no profile is named", hint)
+        hint = "there are no profiles at all: aws configure makes the first"
+    return UnknownProfile(
+        f"there is no profile {name} in {files[0]}" if name else "no profile is named", hint
+    )
 
 
 def _near(reading: Reading, name: str) -> str:
