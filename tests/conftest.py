@@ -4,6 +4,11 @@ import os
 import re
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine any example may take its time; nothing here is a measurement.
+settings.register_profile("roled", deadline=None)
+settings.load_profile("roled")
 
 LEAKS = re.compile(r"AWS_.*|ROLED_.*|BOTO.*|.*_proxy|XDG_.*|DBUS_.*|PYTHON.*|KEYRING_.*", re.IGNORECASE)
 

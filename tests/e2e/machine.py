@@ -21,6 +21,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import psutil
 from terminal import Terminal
 
+from roled.edges.keychain import open_keychain
+from roled.edges.sealed_file import SealedFile
+
 BIN = str(Path(sys.executable).parent)
 LOAD = {
     "bash": 'eval "$(roled hook bash)"',
@@ -135,6 +138,11 @@ class Machine:
         return subprocess.run(
             command, env=self.environ | environ, capture_output=True, text=True, check=False
         )
+
+    def resting(self) -> list[str]:
+        """What the store holds, as the next daemon will find it."""
+        keychain = open_keychain(self.environ, lambda: SealedFile(str(self.runtime)))
+        return [text for identity in keychain._index() if (text := keychain.recall(identity))]
 
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = json.loads(self.roled("status", "--json").stdout)

@@ -11,7 +11,6 @@ from keyring_session import KeyringSession, keyring_session
 from machine import Aws, Machine, eventually
 from terminal import Terminal
 
-from roled.edges.keychain import open_keychain
 from roled.edges.sealed_file import SealedFile
 from roled.store import BUDGET
 
@@ -67,7 +66,7 @@ def test_promise_7_no_plain_file_holds_a_secret(
     machine: Machine, tmp_path: Path, session: KeyringSession
 ) -> None:
     terminal = opened(machine, "marketingadmin")
-    eventually(lambda: resting(machine))
+    eventually(machine.resting)
     secrets = [terminal.value(name) for name in SECRETS]
     assert all(secrets)
     assert [str(file) for file in holding(secrets, tmp_path, session.folder)] == []
@@ -85,7 +84,7 @@ def test_the_search_for_secrets_finds_them_plain_and_in_base64(tmp_path: Path, s
 def test_what_was_forgotten_stays_forgotten(machine: Machine) -> None:
     key = opened(machine, "marketingadmin").key()
     machine.roled("forget")
-    assert resting(machine) == []
+    assert machine.resting() == []
     machine.kill_daemon()
     assert opened(machine, "marketingadmin").key() != key
     assert len(machine.calls()) == 2
@@ -114,7 +113,7 @@ def test_a_locked_keyring_is_passed_over_and_nobody_is_asked(
 
 def test_a_keyring_that_hangs_costs_one_short_wait(desktop: Machine, session: KeyringSession) -> None:
     terminal = opened(desktop, "marketingadmin")
-    eventually(lambda: resting(desktop))
+    eventually(desktop.resting)
     session.signal_service(signal.SIGSTOP)
     started = time.monotonic()
     terminal.use("long")
@@ -136,12 +135,12 @@ def test_a_keyring_that_hangs_from_the_start_is_passed_over(
 
 def test_what_is_forgotten_after_the_keyring_hung_is_gone(desktop: Machine, session: KeyringSession) -> None:
     terminal = opened(desktop, "marketingadmin")
-    eventually(lambda: resting(desktop))
+    eventually(desktop.resting)
     session.signal_service(signal.SIGSTOP)
     terminal.use("long")
     session.signal_service(signal.SIGCONT)
     desktop.roled("forget")
-    assert resting(desktop) == []
+    assert desktop.resting() == []
     assert desktop.status()["store"]["working"]
 
 
@@ -167,14 +166,8 @@ def opened(machine: Machine, profile: str, shell: str = "bash") -> Terminal:
 
 def kill_daemon(machine: Machine) -> None:
     """Kill it once all is at rest: what a renewal brought is stored after it was handed out."""
-    eventually(lambda: resting(machine))
+    eventually(machine.resting)
     machine.kill_daemon()
-
-
-def resting(machine: Machine) -> list[str]:
-    """What the store holds, as the next daemon will find it."""
-    keychain = open_keychain(machine.environ, lambda: SealedFile(str(machine.runtime)))
-    return [text for identity in keychain._index() if (text := keychain.recall(identity))]
 
 
 def holding(secrets: list[str], *folders: Path) -> Iterator[Path]:

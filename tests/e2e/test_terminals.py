@@ -118,7 +118,7 @@ def test_promise_10_a_killed_daemon_costs_nothing(machine: Machine, shell: str) 
     terminal = machine.terminal(shell)
     terminal.use("marketingadmin")
     key = terminal.key()
-    eventually((machine.runtime / "store").exists)
+    eventually(machine.resting)
     machine.kill_daemon()
     assert terminal.key() == key
     terminal.use("auditor")
