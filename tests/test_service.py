@@ -50,7 +50,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder whose path leaves room for a socket's, which pytest's own do not promise."""
-    with tempfile.TemporaryDirectory(prefix="roled-") as folder:
+    with tempfile.TemporaryDirectory(prefix="roled-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -15,7 +15,7 @@ from scripted_daemon import FakeDaemon, Finished, Roled
 @pytest.fixture
 def runtime() -> Iterator[str]:
     """A runtime folder whose socket has a short enough path, which pytest's own folders do not promise."""
-    with tempfile.TemporaryDirectory(prefix="roled-") as folder:
+    with tempfile.TemporaryDirectory(prefix="roled-", ignore_cleanup_errors=True) as folder:
         yield folder
 
 

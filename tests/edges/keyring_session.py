@@ -63,7 +63,7 @@ class KeyringSession:
 def keyring_session(password: str = PASSWORD) -> Iterator[KeyringSession]:
     """A session whose login collection is open; without a password, one where nothing was ever unlocked."""
     # The control socket's path must be short, which pytest's own folders do not promise.
-    with tempfile.TemporaryDirectory(prefix="roled-") as name:
+    with tempfile.TemporaryDirectory(prefix="roled-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         environ = _environ(folder)
         (folder / "run").mkdir(mode=0o700)

@@ -26,7 +26,7 @@ BARE_PYTHON = os.path.realpath(
 
 @pytest.fixture
 def runtime() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="roled-") as folder:
+    with tempfile.TemporaryDirectory(prefix="roled-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
