@@ -263,6 +263,17 @@ async def test_an_edit_counts_even_before_the_watcher_noticed(world: World) -> N
     assert (await shell.ask()).role == "Edited"
 
 
+async def test_an_edit_that_another_shell_came_upon_first_reaches_every_shell_all_the_same(
+    world: World,
+) -> None:
+    waiting = await Shell(world, 1).ask("a")
+    world.edit("a", role_arn="arn:aws:iam::111122223333:role/Edited")
+    await Shell(world, 2).ask("b")
+    await settle(world)
+    assert waiting.must_ask
+    assert (await waiting.ask(wait=False)).role == "Edited"
+
+
 async def test_an_edit_retries_what_was_refused(world: World) -> None:
     world.sts.error = REFUSED
     shell = await Shell(world).ask("a")

@@ -58,6 +58,7 @@ class Configs:
         self._watch = watch
         self._session_name = session_name
         self._configs: dict[Files, Config] = {}
+        self._read_anew: set[Files] = set()
 
     async def reading(self, files: Files) -> Reading:
         """What the files say now, read anew if they changed; BrokenConfig when they never made sense."""
@@ -77,13 +78,12 @@ class Configs:
         own_region = environment.own_region(shell)
         return profiles.summary(reading, shell, self._session_name, files, own_region)
 
-    async def changed(self) -> list[Files]:
-        """Read anew what changed on disk, and name it."""
-        changed = [
-            files for files, config in self._configs.items() if config.signature != self._signature(files)
-        ]
-        for files in changed:
+    async def changed(self) -> set[Files]:
+        """Read anew what changed on disk, and name what was read anew since the last call, by whomever."""
+        stale = [pair for pair, config in self._configs.items() if config.signature != self._signature(pair)]
+        for files in stale:
             await self._current(files)
+        changed, self._read_anew = self._read_anew, set()
         return changed
 
     def outcome(self, question: Question) -> str:
@@ -148,4 +148,6 @@ class Configs:
         else:
             config.reading, config.error = reading, None
             log.info("config: read %d profiles from %s and %s", len(reading.profiles), *files)
+        if config.signature is not None:  # the first reading changes nothing for anybody
+            self._read_anew.add(files)
         config.signature = signature
